@@ -1,0 +1,11 @@
+# ruc_room(NAME LIBRARY...): the static library ruc_NAME of all C files of src/NAME, on LIBRARY...
+function(ruc_room name)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.c)
+  if(sources)
+    add_library(ruc_${name} STATIC ${sources})
+    target_link_libraries(ruc_${name} PUBLIC ruc_flags ${ARGN})
+  else()
+    add_library(ruc_${name} INTERFACE)
+    target_link_libraries(ruc_${name} INTERFACE ruc_flags ${ARGN})
+  endif()
+endfunction()

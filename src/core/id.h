@@ -1,0 +1,28 @@
+/* id.h - identifiers: ULIDs for engines, events and requests, UUIDs for driver instances.
+ *
+ * A ULID here is 26 characters of Crockford's base 32 in lower case: 48 bits of wall milliseconds,
+ * then 80 random bits. Two made in the same millisecond by one process still sort in the order they
+ * were made (the random part is raised by one), and a clock that steps back does not make them
+ * sort backwards. */
+#ifndef RUC_CORE_ID_H
+#define RUC_CORE_ID_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define RUC_ULID_SIZE 27 /* with the NUL */
+#define RUC_UUID_SIZE 37 /* with the NUL */
+
+/* Writes a new ULID; returns `out`. Loop thread only (it keeps the last one). */
+const char *ruc_id_ulid(char out[RUC_ULID_SIZE]);
+
+/* True when `text` has the shape of a ULID of ours. */
+bool ruc_id_is_ulid(const char *text);
+
+/* Writes a random (version 4) UUID, RFC 9562; returns `out`. Any thread. */
+const char *ruc_id_uuid(char out[RUC_UUID_SIZE]);
+
+/* Fills `out` with `len` bytes from the kernel's generator. */
+void ruc_id_random(void *out, size_t len);
+
+#endif
