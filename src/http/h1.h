@@ -87,7 +87,4 @@ int ruc__h1_flush(ruc__h1_work_t *work);
  * it with and `*detail` a sentence (h1_head.c). */
 int ruc__h1_head(ruc__h1_work_t *work, const char **detail);
 
-/* True for the characters of a token, RFC 9110 5.6.2 (h1_head.c). */
-bool ruc__h1_is_token(const char *text, size_t len);
-
 #endif

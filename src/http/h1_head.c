@@ -11,22 +11,6 @@
 #include "http/h1.h"
 #include "http/uri.h"
 
-static const unsigned char token[256] = {
-    ['0' ... '9'] = 1, ['a' ... 'z'] = 1, ['A' ... 'Z'] = 1, ['!'] = 1, ['#'] = 1, ['$'] = 1,
-    ['%'] = 1,         ['&'] = 1,         ['\''] = 1,        ['*'] = 1, ['+'] = 1, ['-'] = 1,
-    ['.'] = 1,         ['^'] = 1,         ['_'] = 1,         ['`'] = 1, ['|'] = 1, ['~'] = 1,
-};
-
-bool ruc__h1_is_token(const char *text, size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        if (!token[(unsigned char)text[i]]) {
-            return false;
-        }
-    }
-    return len > 0;
-}
-
 /* True when every line ends in CRLF, no CR stands alone, and no line is folded. */
 static bool lines_are_clean(const char *at, const char *end)
 {
@@ -47,17 +31,17 @@ static bool lines_are_clean(const char *at, const char *end)
 /* Terminates a name and makes it lower case; false when it is not a token. */
 static bool take_name(char *name, size_t len)
 {
+    if (!ruc_http_is_token(name, len)) {
+        return false;
+    }
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)name[i];
-        if (!token[c]) {
-            return false;
-        }
         if (c >= 'A' && c <= 'Z') {
             name[i] = (char)(c | 0x20);
         }
     }
     name[len] = '\0';
-    return len > 0;
+    return true;
 }
 
 /* Terminates a value without the white space around it; false when a control character is in it. */

@@ -37,23 +37,6 @@ static bool is_framing(const char *name)
     return false;
 }
 
-static bool headers_are_clean(const ruc_http_header_t *headers, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (headers[i].name == NULL || headers[i].value == NULL ||
-            !ruc__h1_is_token(headers[i].name, strlen(headers[i].name))) {
-            return false;
-        }
-        for (const char *at = headers[i].value; *at != '\0'; at++) {
-            unsigned char c = (unsigned char)*at;
-            if ((c < 0x20 && c != '\t') || c == 0x7f) {
-                return false;
-            }
-        }
-    }
-    return true;
-}
-
 static int add_headers(ruc_buf_t *out, const ruc_http_header_t *headers, size_t n)
 {
     int rc = 0;
@@ -142,7 +125,7 @@ static int h1_respond(ruc_http_stream_t *stream, int status, const ruc_http_head
         stream->ops->abort(stream);
         return RUC_EINVALID;
     }
-    if (status < 200 || status > 599 || !headers_are_clean(headers, n)) {
+    if (status < 200 || status > 599 || !ruc_http_headers_valid(headers, n)) {
         wrong = RUC_EINVALID;
         status = RUC_HTTP_INTERNAL_SERVER_ERROR;
         n = 0;
@@ -174,7 +157,7 @@ static int h1_start(ruc_http_stream_t *stream, int status, const ruc_http_header
 {
     ruc__h1_work_t *work = (ruc__h1_work_t *)stream;
     if (work->started || status < 200 || status > 599 || status == RUC_HTTP_NO_CONTENT ||
-        status == RUC_HTTP_NOT_MODIFIED || !headers_are_clean(headers, n)) {
+        status == RUC_HTTP_NOT_MODIFIED || !ruc_http_headers_valid(headers, n)) {
         return RUC_EINVALID;
     }
     work->chunked = !work->minor0;
@@ -228,7 +211,7 @@ static int h1_end(ruc_http_stream_t *stream, const ruc_http_header_t *trailers, 
 {
     ruc__h1_work_t *work = (ruc__h1_work_t *)stream;
     int rc = 0;
-    if (!work->started || !headers_are_clean(trailers, n)) {
+    if (!work->started || !ruc_http_headers_valid(trailers, n)) {
         stream->ops->abort(stream);
         return RUC_EINVALID;
     }

@@ -7,6 +7,39 @@
 #include "core/buf.h"
 #include "core/err.h"
 
+static const unsigned char token[256] = {
+    ['0' ... '9'] = 1, ['a' ... 'z'] = 1, ['A' ... 'Z'] = 1, ['!'] = 1, ['#'] = 1, ['$'] = 1,
+    ['%'] = 1,         ['&'] = 1,         ['\''] = 1,        ['*'] = 1, ['+'] = 1, ['-'] = 1,
+    ['.'] = 1,         ['^'] = 1,         ['_'] = 1,         ['`'] = 1, ['|'] = 1, ['~'] = 1,
+};
+
+bool ruc_http_is_token(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (!token[(unsigned char)text[i]]) {
+            return false;
+        }
+    }
+    return len > 0;
+}
+
+bool ruc_http_headers_valid(const ruc_http_header_t *headers, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (headers[i].name == NULL || headers[i].value == NULL ||
+            !ruc_http_is_token(headers[i].name, strlen(headers[i].name))) {
+            return false;
+        }
+        for (const char *at = headers[i].value; *at != '\0'; at++) {
+            unsigned char c = (unsigned char)*at;
+            if ((c < 0x20 && c != '\t') || c == 0x7f) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 void ruc_http_listen(ruc_http_stream_t *stream, const ruc_http_events_t *events, void *arg)
 {
     stream->events = events;
