@@ -58,7 +58,11 @@ static const char schema[] =
 int ruc__sqlite_note(ruc__sqlite_t *db, int code)
 {
     const char *text = db->handle ? sqlite3_errmsg(db->handle) : sqlite3_errstr(code);
-    snprintf(db->trouble, sizeof db->trouble, "SQLite: %s (%d)", text, code);
+    int error = db->handle ? sqlite3_system_errno(db->handle) : 0;
+    bool outside = (code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_FULL ||
+                   (code & 0xff) == SQLITE_CANTOPEN;
+    snprintf(db->trouble, sizeof db->trouble, "SQLite: %s (%d)%s%s", text, code,
+             outside && error ? ": " : "", outside && error ? strerror(error) : "");
     return code;
 }
 
