@@ -115,7 +115,8 @@ build() {
     log=$(mktemp)
     if ! (cd "$root" && cmake --preset "$preset" && cmake --build "$dir" -j"$(nproc)" \
         ${1:+--target "$@"}) >"$log" 2>&1; then
-        cat "$log" >&2
+        # From the first error on; all of it when there is none to be seen.
+        awk '/^FAILED|CMake Error|error:/ { on = 1 } on' "$log" | grep . >&2 || cat "$log" >&2
         rm -f "$log"
         say "the $preset build failed" >&2
         return 1
