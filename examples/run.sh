@@ -41,7 +41,7 @@ spark | sail) ;;
 esac
 
 name=example
-server='' state='' answered=false step_began=''
+server='' work='' answered=false step_began=''
 began=$(now)
 
 # step WORDS: ends the step before with its time, and begins this one.
@@ -56,12 +56,12 @@ step() {
 # ours: the processes that work for this run: their command line, directory or program is of it.
 ours() {
     local dir pid
-    [ -n "$state" ] || return 0
+    [ -n "$work" ] || return 0
     for dir in /proc/[0-9]*; do
         pid=${dir#/proc/}
         [ "$pid" != $$ ] || continue
-        if [ "$pid" = "$server" ] || [[ $(readlink "$dir/cwd" 2>/dev/null) == "$state"* ]] ||
-            tr '\0' ' ' 2>/dev/null <"$dir/cmdline" | grep -qF "$state" 2>/dev/null; then
+        if [ "$pid" = "$server" ] || [[ $(readlink "$dir/cwd" 2>/dev/null) == "$work"* ]] ||
+            tr '\0' ' ' 2>/dev/null <"$dir/cmdline" | grep -qF "$work" 2>/dev/null; then
             # A process that has ended and only waits to be seen is none.
             case $(sed -n 's/^State:[[:space:]]*//p' "$dir/status" 2>/dev/null) in
             '' | Z* | X*) ;;
@@ -105,12 +105,15 @@ clean_up() {
     local code=$?
     trap - EXIT
     trap '' INT TERM HUP
+    case $code in
+    130 | 143) say "interrupted; cleaning up" >&2 ;;
+    esac
     if [ -n "$server" ] && ! { $keep && $answered; }; then
-        [ $code = 0 ] || explain
+        [ $code = 0 ] || [ $code -ge 128 ] || explain
         stop_server || code=1
     fi
-    if [ -n "$state" ] && ! { $keep && $answered; }; then
-        rm -rf "$state" "$state.log"
+    if [ -n "$work" ] && ! { $keep && $answered; }; then
+        rm -rf "$work"
     fi
     exit $code
 }
@@ -118,7 +121,7 @@ clean_up() {
 # explain: what is known when something went wrong.
 explain() {
     say "--- the server's last lines" >&2
-    tail -n 15 "$state.log" >&2 || true
+    tail -n 15 "$work/log" >&2 || true
     say "--- the engine's last lines" >&2
     "$rucat" logs $name -n 15 >&2 2>/dev/null </dev/null || say "(none)" >&2
     say "---" >&2
@@ -141,34 +144,31 @@ free_port() {
 start_server() {
     local deadline
     port=$(free_port)
-    state=$(mktemp -d "${TMPDIR:-/tmp}/rucat-XXXXXX")
+    work=$(mktemp -d "${TMPDIR:-/tmp}/rucat-XXXXXX")
     unset RUCAT_TOKEN RUCAT_INSTANCE
     export RUCAT_URL=http://127.0.0.1:$port
     # A session of its own: Ctrl-C is for this script, which then ends the server in order.
     env -u RUCAT_URL -u RUCAT_CACHE setsid "$rucat" serve --mode embedded \
-        --listen "127.0.0.1:$port" --state-dir "$state" >"$state.log" 2>&1 </dev/null &
+        --listen "127.0.0.1:$port" --state-dir "$work/state" >"$work/log" 2>&1 </dev/null &
     server=$!
     deadline=$(($(now) + 15000))
-    until curl -fsS -o "$state.ready" "$RUCAT_URL/readyz" 2>/dev/null; do
+    until curl -fsS -o "$work/ready" "$RUCAT_URL/readyz" 2>/dev/null; do
         kill -0 "$server" 2>/dev/null || die "the server ended"
         [ "$(now)" -lt "$deadline" ] || die "the server is not ready after 15 s"
         sleep 0.05
     done
-    rm -f "$state.ready"
 }
 
 create_engine() {
     local body code
     body="{\"name\": \"$name\", \"type\": \"$type\", \"labels\": {\"made-by\": \"examples/run.sh\"}}"
     say "    POST $RUCAT_URL/v1/engines  $body"
-    code=$(curl -sS -o "$state.answer" -w '%{http_code}' -H 'content-type: application/json' \
+    code=$(curl -sS -o "$work/answer" -w '%{http_code}' -H 'content-type: application/json' \
         -d "$body" "$RUCAT_URL/v1/engines")
     if [ "$code" != 201 ]; then
-        say "answered $code: $(cat "$state.answer")" >&2
-        rm -f "$state.answer"
+        say "answered $code: $(cat "$work/answer")" >&2
         return 1
     fi
-    rm -f "$state.answer"
 }
 
 # --- the run ---
@@ -185,7 +185,7 @@ if [ $type = spark ]; then
     # shellcheck disable=SC2046
     install_packages $(python_packages jvm)
 fi
-build release build
+build release build rucat rucat-engine
 
 step "fetching $type into $cache"
 if [ $type = sail ]; then
@@ -203,7 +203,7 @@ fi
 
 step "starting rucat"
 start_server
-say "    $RUCAT_URL, process $server, log $state.log"
+say "    $RUCAT_URL, process $server, log $work/log"
 
 step "creating an engine"
 create_engine
@@ -230,7 +230,7 @@ if $keep; then
     build/rucat restart $name && build/rucat wait $name
     build/rucat delete $name
     kill $server                            # ends the server and its engines
-    rm -rf $state $state.log                # then, its state and log
+    rm -rf $work              # then, its state and log
 END
     exit 0
 fi
@@ -241,9 +241,10 @@ step "deleting the engine, stopping rucat"
 stop_server || die "not all processes ended"
 say "    no process is left (there were ${#processes[@]})"
 step
+other='sail ' && [ $type = spark ] || other=spark
 cat <<END
 ==> done in $(seconds "$began"): the answer was right. What to try next:
     bash examples/run.sh --keep             # and look around: build/rucat list, get, logs, events
-    bash examples/run.sh --type $([ $type = sail ] && echo spark || echo "sail ")          # another engine, the same query
+    bash examples/run.sh --type $other       # another engine, the same query
     \$EDITOR lua/policies/restart.lua        # what happens when an engine dies
 END

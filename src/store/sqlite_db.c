@@ -110,27 +110,29 @@ static int lock(ruc__sqlite_t *db, const char *path, ruc_why_t *why)
     return 0;
 }
 
-/* Makes the file, so that it never is readable by others, or takes that away from one that is. */
-static int make_private(const char *path, ruc_why_t *why)
+/* Makes the file when it is not there, so that it never is readable by others. */
+static int make_file(const char *path, ruc_why_t *why)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
     if (fd >= 0) {
         close(fd);
         return 0;
     }
-    if (errno != EEXIST) {
-        return ruc_why_set(why, RUC_ESTORE, "cannot make the database %s: %s", path,
-                           strerror(errno));
-    }
     struct stat info;
-    if (stat(path, &info) != 0) {
+    if (errno != EEXIST || stat(path, &info) != 0) {
         return ruc_why_set(why, RUC_ESTORE, "cannot open the database %s: %s", path,
                            strerror(errno));
     }
-    if (!S_ISREG(info.st_mode)) {
-        return ruc_why_set(why, RUC_ESTORE, "the database %s is not a file", path);
-    }
-    if ((info.st_mode & 077) != 0 && chmod(path, 0600) != 0) {
+    return S_ISREG(info.st_mode)
+               ? 0
+               : ruc_why_set(why, RUC_ESTORE, "the database %s is not a file", path);
+}
+
+/* Takes the file away from the eyes of others. */
+static int make_private(const char *path, ruc_why_t *why)
+{
+    struct stat info;
+    if (stat(path, &info) != 0 || ((info.st_mode & 077) != 0 && chmod(path, 0600) != 0)) {
         return ruc_why_set(why, RUC_ESTORE, "cannot make %s private: %s", path, strerror(errno));
     }
     return 0;
@@ -192,24 +194,12 @@ static int make_schema(ruc__sqlite_t *db)
     return code;
 }
 
-/* Is it ours, and of a version we know? An empty file is made ours. */
+/* Is it of a version we know? */
 static int check_schema(ruc__sqlite_t *db, const char *path, ruc_why_t *why)
 {
-    int64_t tables = 0, owner = 0, version = 0;
-    int code = ask_number(db, "SELECT count(*) FROM sqlite_schema", &tables);
-    if (code == SQLITE_OK) {
-        code = ask_number(db, "PRAGMA application_id", &owner);
-    }
-    if (code == SQLITE_OK && owner != APPLICATION_ID) {
-        if (tables > 0 || owner != 0) {
-            return ruc_why_set(why, RUC_ESTORE, "the database %s belongs to another program", path);
-        }
-        code = make_schema(db);
-    }
-    if (code == SQLITE_OK) {
-        code = ask_number(db, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'schema'",
-                          &version);
-    }
+    int64_t version = 0;
+    int code =
+        ask_number(db, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'schema'", &version);
     if (code != SQLITE_OK) {
         return explain(db, code, path, why);
     }
@@ -243,31 +233,43 @@ static int prepare(ruc__sqlite_t *db, const char *path, ruc_why_t *why)
 
 /* --- opening, closing --- */
 
-static int open_locked(ruc__sqlite_t *db, const char *path, ruc_why_t *why)
+static int open_handle(ruc__sqlite_t *db, const char *path)
 {
-    int rc = make_private(path, why);
-    if (rc < 0) {
-        return rc;
-    }
     int code = sqlite3_open_v2(
         path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE,
         NULL);
-    if (code != SQLITE_OK) {
-        return explain(db, code, path, why);
+    if (code == SQLITE_OK) {
+        sqlite3_extended_result_codes(db->handle, 1);
+        sqlite3_busy_timeout(db->handle, BUSY_MS);
+        sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+        sqlite3_limit(db->handle, SQLITE_LIMIT_LENGTH, (int)RUC_STORE_DOC_MAX * 2);
     }
-    sqlite3_extended_result_codes(db->handle, 1);
-    sqlite3_busy_timeout(db->handle, BUSY_MS);
-    sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-    sqlite3_limit(db->handle, SQLITE_LIMIT_LENGTH, (int)RUC_STORE_DOC_MAX * 2);
-    int64_t tables = 0; /* look before writing: a foreign file is left as it is */
-    code = ask_number(db, "SELECT count(*) FROM sqlite_schema", &tables);
-    if (code != SQLITE_OK) {
-        return explain(db, code, path, why);
+    return code;
+}
+
+/* Looks before it changes anything: another program's file is left as it is. */
+static int open_locked(ruc__sqlite_t *db, const char *path, ruc_why_t *why)
+{
+    int64_t tables = 0, owner = 0;
+    int code = open_handle(db, path);
+    if (code == SQLITE_OK) {
+        code = ask_number(db, "SELECT count(*) FROM sqlite_schema", &tables);
     }
-    int64_t owner = 0;
-    code = ask_number(db, "PRAGMA application_id", &owner);
-    if (code == SQLITE_OK && (tables == 0 || owner == APPLICATION_ID)) {
+    if (code == SQLITE_OK) {
+        code = ask_number(db, "PRAGMA application_id", &owner);
+    }
+    if (code == SQLITE_OK && owner != APPLICATION_ID && (tables > 0 || owner != 0)) {
+        return ruc_why_set(why, RUC_ESTORE, "the database %s belongs to another program", path);
+    }
+    int rc = code == SQLITE_OK ? make_private(path, why) : 0;
+    if (rc < 0) {
+        return rc;
+    }
+    if (code == SQLITE_OK) {
         code = sqlite3_exec(db->handle, settings, NULL, NULL, NULL);
+    }
+    if (code == SQLITE_OK && owner != APPLICATION_ID) {
+        code = make_schema(db);
     }
     if (code != SQLITE_OK) {
         return explain(db, code, path, why);
@@ -287,7 +289,10 @@ int ruc__sqlite_open(ruc__sqlite_t *db, const ruc_store_config_t *config, ruc_wh
         config->path[0] == ':') {
         return ruc_why_set(why, RUC_EINVALID, "store.path must be the path of a file");
     }
-    int rc = lock(db, config->path, why);
+    int rc = make_file(config->path, why);
+    if (rc == 0) {
+        rc = lock(db, config->path, why);
+    }
     if (rc == 0) {
         rc = open_locked(db, config->path, why);
     }
