@@ -5,7 +5,7 @@
 # fetched that is there already.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cache=${RUCAT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/rucat}
+cache=${RUCAT_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/rucat}
 
 say() {
     printf '%s\n' "$*"
@@ -45,6 +45,9 @@ first_package() {
             return
         fi
     done
+    if ! ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1 && may_install; then
+        apt_get update >/dev/null 2>&1 </dev/null # a fresh machine: apt knows no names yet
+    fi
     for name in "$@"; do
         if [ -n "$(apt-cache search --names-only "^$name\$" 2>/dev/null)" ]; then
             break
@@ -55,7 +58,7 @@ first_package() {
 
 # What is needed to build and to run.
 build_packages() {
-    printf '%s\n' cmake ninja-build gcc libc6-dev pkg-config lua5.4 liblua5.4-dev lua-cjson \
+    printf '%s\n' cmake ninja-build gcc libc6-dev pkgconf lua5.4 liblua5.4-dev lua-cjson \
         libuv1-dev libcurl4-openssl-dev libsqlite3-dev libjansson-dev uthash-dev libcmocka-dev
     first_package libllhttp-dev node-llhttp
 }
@@ -71,6 +74,12 @@ python_packages() {
     if [ "${1:-}" = jvm ] && [ -z "${JAVA_HOME:-}" ] && ! command -v java >/dev/null; then
         first_package openjdk-17-jre-headless openjdk-21-jre-headless default-jre-headless
     fi
+}
+
+# May this shell install: is it root, or can it ask sudo (without a password, or at a terminal)?
+may_install() {
+    [ "$(id -u)" = 0 ] ||
+        { command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true 2>/dev/null; }; }
 }
 
 # apt_get ARGS...: as root, or by sudo.
@@ -91,7 +100,7 @@ elsewhere install the packages named in scripts/common.sh by hand and use cmake"
         has_package "$name" || missing+=("$name")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
-    if [ "$(id -u)" != 0 ] && ! sudo -n true 2>/dev/null && ! { [ -t 0 ] && command -v sudo >/dev/null; }; then
+    if ! may_install; then
         die "these packages are missing, and only root can install them. Ask for:
   apt-get install ${missing[*]}"
     fi

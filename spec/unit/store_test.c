@@ -885,6 +885,30 @@ static void a_file_in_use_is_refused(void **state)
     expect_refused(RUC_ESTORE, "in use by another rucat");
 }
 
+static void another_programs_lock_is_told(void **state)
+{
+    (void)state;
+    open_store();
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(fx.path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "BEGIN EXCLUSIVE", NULL, NULL, NULL), SQLITE_OK);
+    char id[RUC_ULID_SIZE];
+    ruc_why_t why = {""};
+    ruc_store_row_t row = row_of(ruc_id_ulid(id), "e", "{}");
+    assert_int_equal(create(&row, NULL, 0), RUC_ESTORE);
+    assert_int_equal(ruc_store_ready(fx.store, &why), RUC_ESTORE);
+    assert_non_null(strstr(why.text, "database is locked"));
+    assert_int_equal(sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(create(&row, NULL, 0), 0);
+    assert_int_equal(ruc_store_ready(fx.store, &why), 0);
+    close_store();
+    assert_int_equal(
+        sqlite3_exec(db, "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE", NULL, NULL, NULL),
+        SQLITE_OK);
+    expect_refused(RUC_ESTORE, "is locked by another program");
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
 /* Runs in a child whose files may not grow: writes fail until the bound is lifted. */
 static int fill_the_disk(void)
 {
@@ -1093,6 +1117,7 @@ int main(void)
         SPEC_CLOSED(wrong_files_are_refused_with_a_sentence),
         SPEC_CLOSED(a_damaged_file_is_told),
         SPEC_CLOSED(a_file_in_use_is_refused),
+        SPEC_CLOSED(another_programs_lock_is_told),
         SPEC_CLOSED(a_full_disk_fails_and_passes),
         SPEC_CLOSED(acknowledged_writes_outlive_kill_9),
     };

@@ -18,7 +18,7 @@
 
 #define SCHEMA_VERSION 1
 #define APPLICATION_ID 0x52634174 /* "RcAt" */
-#define BUSY_MS 5000 /* how long another program's lock on the database is waited for */
+#define BUSY_MS 2000 /* how long another program's lock on the database is waited for */
 
 static const char settings[] = "PRAGMA journal_mode = WAL;"
                                "PRAGMA synchronous = FULL;"
