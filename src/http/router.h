@@ -16,7 +16,7 @@
 #include "core/err.h"
 
 #define RUC_HTTP_PARAMS 8       /* params in one pattern at most */
-#define RUC_HTTP_PATH_MAX 8192  /* a longer path is not found */
+#define RUC_HTTP_PATH_MAX 2048  /* bytes; a longer path is not found */
 #define RUC_HTTP_SEGMENTS 32    /* segments in a pattern at most; a longer path is not found */
 #define RUC_HTTP_ALLOW_SIZE 128 /* bytes of an Allow list */
 
@@ -35,7 +35,7 @@ typedef struct ruc_http_match {
     size_t param_count;
     ruc_http_param_t params[RUC_HTTP_PARAMS];
     char allow[RUC_HTTP_ALLOW_SIZE]; /* "GET, HEAD, OPTIONS" where RUC_EMETHOD was returned */
-    char text[RUC_HTTP_PATH_MAX + RUC_HTTP_PARAMS]; /* the values live here */
+    char text[RUC_HTTP_PATH_MAX + RUC_HTTP_SEGMENTS]; /* the values live here */
 } ruc_http_match_t;
 
 /* A new empty router; NULL when memory is out. The caller frees it. */

@@ -87,6 +87,12 @@ void ruc_http_listen(ruc_http_stream_t *stream, const ruc_http_events_t *events,
 /* The value of the first header of that name (lower case), or NULL. */
 const char *ruc_http_header(const ruc_http_stream_t *stream, const char *name);
 
+/* True when it is a token (RFC 9110 5.6.2): what a header's name or a method may be. Any thread. */
+bool ruc_http_is_token(const char *text, size_t len);
+
+/* True when all can be sent: names are tokens, values hold no control characters. Any thread. */
+bool ruc_http_headers_valid(const ruc_http_header_t *headers, size_t n);
+
 /* The peer's address, "127.0.0.1:40312" or "[::1]:4000"; "unix" for a unix socket. Lives as long
  * as the stream. */
 const char *ruc_http_peer(ruc_http_stream_t *stream);
