@@ -160,7 +160,6 @@ int ruc_scripts_open(ruc_app_t *app, ruc_load_report_t *report)
     if (app->state_dir[0] != '\0') {
         snprintf(dir, sizeof dir, "%s/scripts", app->state_dir);
         scripts->saved_dir = strdup(dir);
-        ruc_fileset_saved(dir, &newest, 1);
         unsigned long long numbers[64];
         if (ruc_fileset_saved(dir, numbers, 64) > 0) {
             newest = numbers[0];
