@@ -351,6 +351,21 @@ static void who_is_gone_is_reported_once(void **state)
     assert_non_null(strstr(got.data, "GET|/two|"));
     assert_int_equal(f.closes, 2);
     close(fd);
+    /* also when its end is seen between an answer and the next request */
+    fd = dial(&f);
+    ruc_buf_clear(&got);
+    puts_to(&f, fd,
+            "GET /later HTTP/1.1\r\nHost: h\r\n\r\nGET /three HTTP/1.1\r\nHost: h\r\n\r\nGET /ha");
+    UNTIL(&f, f.held != NULL);
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    assert_int_equal(ruc_http_respond(f.held, 200, NULL, 0, "ok", 2), 0);
+    f.held = NULL;
+    assert_int_equal(drink(&f, fd, &got), -1);
+    assert_non_null(strstr(got.data, "\r\n\r\nok"));
+    assert_non_null(strstr(got.data, "GET|/three|"));
+    assert_int_equal(f.closes, 2);
+    close(fd);
+    UNTIL(&f, ruc_http_server_stats(f.server).open == 0);
     ruc_buf_free(&got);
     fixture_close(&f);
 }

@@ -105,7 +105,7 @@ struct ruc_http_server {
     void *drained_arg;
     ruc__listener_t *listeners[RUC__LISTENERS];
     int listener_count;
-    uint64_t complained;  /* loop ms of the last line about descriptors */
+    uint64_t quiet_until; /* loop ms of the next possible line about descriptors */
     uint64_t descriptors; /* the process may have */
     void *pool;           /* the protocol's spare works */
     int pool_size;

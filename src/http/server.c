@@ -99,8 +99,8 @@ static void complain(ruc_http_server_t *server, int status)
 {
     uint64_t now = uv_now(server->loop);
     server->stats.no_fds++;
-    if (server->complained == 0 || now - server->complained >= COMPLAIN_MS) {
-        server->complained = now | 1;
+    if (now >= server->quiet_until) {
+        server->quiet_until = now + COMPLAIN_MS;
         ruc_log(RUC_LOG_HTTP, RUC_ERROR,
                 "connections are lost or about to be: %s (%llu open, at most %llu descriptors)",
                 uv_strerror(status), (unsigned long long)server->stats.open,
