@@ -453,6 +453,10 @@ int ruc__conn_accept(ruc_http_server_t *server, uv_stream_t *listener)
         ruc__conn_close(conn, false);
         return rc;
     }
+    int fd = -1;
+    if (uv_fileno(&conn->uv.handle, &fd) == 0) {
+        ruc__server_descriptor(server, fd);
+    }
     (void)uv_tcp_nodelay(&conn->uv.tcp, 1); /* only slower without */
     if (server->stats.open > server->limits.connections) {
         refuse(conn);

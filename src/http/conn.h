@@ -105,8 +105,9 @@ struct ruc_http_server {
     void *drained_arg;
     ruc__listener_t *listeners[RUC__LISTENERS];
     int listener_count;
-    uint64_t complained; /* loop ms of the last line about descriptors */
-    void *pool;          /* the protocol's spare works */
+    uint64_t quiet_until; /* loop ms of the next possible line about descriptors */
+    uint64_t descriptors; /* the process may have */
+    void *pool;           /* the protocol's spare works */
     int pool_size;
     int64_t date_second;
     char date[40]; /* "Sun, 06 Nov 1994 08:49:37 GMT" of date_second */
@@ -145,6 +146,9 @@ const char *ruc__conn_peer(ruc__http_conn_t *conn);
 
 /* A connection is closed and freed: the server looks whether it was the last (server.c). */
 void ruc__server_gone(ruc_http_server_t *server);
+
+/* A connection got this descriptor: speaks up when few are left (server.c). */
+void ruc__server_descriptor(ruc_http_server_t *server, int fd);
 
 /* The Date header's value, renewed each second (server.c). */
 const char *ruc__server_date(ruc_http_server_t *server);

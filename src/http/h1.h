@@ -77,7 +77,16 @@ void ruc__h1_fail(ruc__http_conn_t *conn, int status, const char *detail);
 /* The answer is complete, or given up: go on with the connection (h1.c). */
 void ruc__h1_answered(ruc__h1_work_t *work);
 
-/* Frees the spare works (h1.c). */
+/* Gives a connection a work, from the pool or a new one; NULL: no memory (h1_work.c). */
+ruc__h1_work_t *ruc__h1_take(ruc__http_conn_t *conn);
+
+/* Gives a connection's work back, if it has one (h1_work.c). */
+void ruc__h1_drop(ruc__http_conn_t *conn);
+
+/* Makes a work ready for the next request; keeps buffers and unparsed input (h1_work.c). */
+void ruc__h1_begin(ruc__h1_work_t *work);
+
+/* Frees the spare works (h1_work.c). */
 void ruc__h1_empty_pool(ruc_http_server_t *server);
 
 /* Writes what is in `out`. 0 or RUC_ECLOSED (h1_write.c). */

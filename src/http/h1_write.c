@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "core/err.h"
+#include "core/log.h"
 #include "http/h1.h"
 
 #define GATHER 8192      /* bodies up to this are gathered */
@@ -126,6 +127,9 @@ static int h1_respond(ruc_http_stream_t *stream, int status, const ruc_http_head
         return RUC_EINVALID;
     }
     if (status < 200 || status > 599 || !ruc_http_headers_valid(headers, n)) {
+        ruc_log(RUC_LOG_HTTP, RUC_ERROR,
+                "%s %s: an answer of status %d has a wrong header or status", stream->method,
+                stream->path, status);
         wrong = RUC_EINVALID;
         status = RUC_HTTP_INTERNAL_SERVER_ERROR;
         n = 0;
@@ -201,7 +205,8 @@ static int64_t h1_write(ruc_http_stream_t *stream, const void *data, size_t len)
     }
     queued = ruc__conn_queued(work->conn);
     work->want_drain = work->want_drain || queued > bound / 4;
-    if (queued > 0 && work->conn->timer != RUC__T_WRITE && work->phase == RUC__H1_ANSWER) {
+    if (queued > 0 && work->conn->timer != RUC__T_WRITE &&
+        (work->phase == RUC__H1_ANSWER || work->streamed)) {
         ruc__conn_timer(work->conn, RUC__T_WRITE, work->conn->server->limits.write_ms);
     }
     return (int64_t)queued;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "core/check.h"
@@ -12,6 +13,7 @@
 #include "http/h1.h"
 
 #define COMPLAIN_MS 10000 /* between two lines about descriptors */
+#define FEW_LEFT 8        /* descriptors before the limit */
 
 ruc_http_limits_t ruc_http_limits_default(void)
 {
@@ -56,6 +58,8 @@ ruc_http_server_t *ruc_http_server_new(uv_loop_t *loop, const ruc_http_handlers_
     rc = rc < 0 ? rc : uv_idle_init(loop, &server->later);
     RUC_MUST(rc == 0);
     server->handles = 3;
+    struct rlimit limit;
+    server->descriptors = getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : UINT64_MAX;
     server->timer.data = server;
     server->stop.data = server;
     server->later.data = server;
@@ -88,17 +92,26 @@ static int parse_address(const char *text, struct sockaddr_storage *out)
                        (struct sockaddr_in *)out);
 }
 
-/* Accepting fails for want of descriptors: libuv has dropped the connection that waited (it keeps a
- * spare descriptor for that), so that the loop does not spin; others come when there is room. */
+/* When descriptors run out libuv accepts and closes what waits (it keeps a spare descriptor for
+ * that) and does not tell, so the loop does not spin and others come when there is room. So that
+ * somebody knows, the last descriptors before the limit are spoken of. */
 static void complain(ruc_http_server_t *server, int status)
 {
     uint64_t now = uv_now(server->loop);
     server->stats.no_fds++;
-    if (server->complained == 0 || now - server->complained >= COMPLAIN_MS) {
-        server->complained = now | 1;
-        ruc_log(RUC_LOG_HTTP, RUC_ERROR, "cannot accept connections: %s (%llu so far, %llu open)",
-                uv_strerror(status), (unsigned long long)server->stats.no_fds,
-                (unsigned long long)server->stats.open);
+    if (now >= server->quiet_until) {
+        server->quiet_until = now + COMPLAIN_MS;
+        ruc_log(RUC_LOG_HTTP, RUC_ERROR,
+                "connections are lost or about to be: %s (%llu open, at most %llu descriptors)",
+                uv_strerror(status), (unsigned long long)server->stats.open,
+                (unsigned long long)server->descriptors);
+    }
+}
+
+void ruc__server_descriptor(ruc_http_server_t *server, int fd)
+{
+    if ((uint64_t)fd + FEW_LEFT >= server->descriptors) {
+        complain(server, UV_EMFILE);
     }
 }
 

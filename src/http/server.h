@@ -65,7 +65,7 @@ typedef struct ruc_http_stats {
     uint64_t timeouts; /* connections cut by a time bound, idle ones not counted */
     uint64_t bytes_in;
     uint64_t bytes_out; /* handed to the kernel or queued */
-    uint64_t no_fds;    /* accept failures for want of descriptors or memory */
+    uint64_t no_fds;    /* accepts that failed, or took one of the last 8 descriptors */
 } ruc_http_stats_t;
 
 /* The defaults named above. */

@@ -25,6 +25,7 @@ typedef struct held {
     ruc_http_stream_t *stream;
     int status;
     char id[27], verb[8];
+    char route[128]; /* what the stream is counted under; its generation may go meanwhile */
     struct held *prev, *next;
 } held_t;
 
@@ -124,6 +125,9 @@ void ruc_hold_begin(ruc_app_t *app, ruc_http_stream_t *stream, int status, const
     held->status = status;
     snprintf(held->id, sizeof held->id, "%s", id);
     snprintf(held->verb, sizeof held->verb, "%s", verb);
+    snprintf(held->route, sizeof held->route, "%s",
+             stream->data == NULL ? "" : (const char *)stream->data);
+    stream->data = held->route;
     held->watcher.changed = changed;
     uv_timer_init(app->loop, &held->timer);
     held->timer.data = held;

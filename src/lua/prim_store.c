@@ -18,6 +18,7 @@
 #include "lua/job.h"
 #include "lua/options.h"
 #include "lua/prims.h"
+#include "lua/request.h"
 #include "lua/value.h"
 #include "lua/view.h"
 
@@ -387,6 +388,7 @@ void ruc_prim_store(lua_State *L)
                                       {NULL, NULL}};
     static const luaL_Reg events[] = {{"list", events_list}, {NULL, NULL}};
     ruc_hold_open(L);
+    ruc_request_open(L);
     lua_createtable(L, 0, 2);
     luaL_newlib(L, engines);
     if (ruc_vm_of(L)->kind == RUC_VM_SYSTEM) {

@@ -1,0 +1,718 @@
+/* driver_process.c - a driver on this machine, under a rucat-engine of its own.
+ *
+ *   start -> MAKING (pool: directories, files, plan, lock) -> spawn rucat-engine -> FOLLOWING
+ *   adopt -> LOOKING (pool: is the lock held? what does status.json say?)
+ *              held: CONNECTING to its socket -> FOLLOWING
+ *              free: it is over; what is left of a killed helper's driver is killed, then OVER
+ *   FOLLOWING, and the connection ends without "ended" -> LOOKING
+ *
+ * The helper holds the lock of its run directory as long as it lives (see run_dir.h), so "is there
+ * one" has an answer at every moment, also between a fork and the first sign of life. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/check.h"
+#include "core/clock.h"
+#include "core/frame.h"
+#include "core/log.h"
+#include "engine/driver_ops.h"
+#include "engine/plan.h"
+#include "engine/run_dir.h"
+#include "proc/identity.h"
+#include "proc/signame.h"
+
+#define SOCKET_PATH_MAX 107      /* libuv cuts longer ones without a word */
+#define RETRY_MS 20              /* to connect, or to look again */
+#define RETRY_SLOW_MS 1000       /* the same, after the patience is over */
+#define CONNECT_PATIENCE_MS 5000 /* then what status.json says is reported */
+#define HELLO_PATIENCE_MS 5000
+#define KILL_PATIENCE_MS 10000 /* then kill_incomplete */
+#define EXIT_PATIENCE_MS 2000  /* for a helper that said "ended" to exit, when closed */
+#define UNSENT_MAX 65536
+
+typedef enum { IDLE, MAKING, LOOKING, WAITING, CONNECTING, FOLLOWING, OVER } state_t;
+
+struct link;
+struct child;
+
+typedef struct process {
+    ruc_driver_t base;
+    state_t state;
+    struct link *link;
+    struct child *child; /* the helper, when this process started it */
+    uv_timer_t timer;
+    bool ours;          /* a start was accepted: "none" is no answer any more */
+    bool greeted;       /* on this link */
+    bool reported;      /* something was told since adopt */
+    uint64_t since_ms;  /* of the present trouble (cannot connect, cannot kill); 0: none */
+    uint64_t next_id;   /* of requests */
+    json_t *last_known; /* status.json of the last look; or NULL */
+    bool stop_wanted;   /* as soon as there is a link */
+    char stop_signal[16];
+    int64_t stop_grace_ms;
+} process_t;
+
+/* One connection to a helper; lives until its handle is closed. */
+typedef struct link {
+    uv_pipe_t pipe;
+    uv_connect_t connect;
+    ruc_frame_reader_t reader;
+    process_t *owner;
+} link_t;
+
+/* The helper process. */
+typedef struct child {
+    uv_process_t process;
+    process_t *owner;
+} child_t;
+
+typedef struct request {
+    uv_write_t write;
+    ruc_buf_t bytes;
+} request_t;
+
+/* What the thread pool does. The strings of the spec are alive as long as the driver is held. */
+typedef struct job {
+    uv_work_t work;
+    process_t *owner;
+    json_t *files; /* make */
+    char *plan;
+    int lock_fd, log_fd, rc;
+    ruc_why_t why;
+    ruc_run_look_t look; /* look */
+} job_t;
+
+static void look_now(process_t *p);
+
+static void beat(process_t *p, int64_t wall_ms)
+{
+    p->base.seen.beat_wall_ms = wall_ms;
+    p->base.seen.beat_mono_ms = ruc_clock_mono_ms();
+}
+
+static void tell(process_t *p)
+{
+    p->reported = true;
+    ruc_driver_tell(&p->base, false);
+}
+
+/* It is over, by what this side knows. */
+static void over(process_t *p, const char *why)
+{
+    ruc_seen_t *seen = &p->base.seen;
+    p->state = OVER;
+    seen->phase = RUC_SEEN_ENDED;
+    seen->kill_incomplete = false;
+    seen->ended_ms = ruc_clock_wall_ms();
+    if (seen->why[0] == '\0') {
+        snprintf(seen->why, sizeof seen->why, "%s", why);
+    }
+    tell(p);
+}
+
+/* ---- the link ---------------------------------------------------------------------------------*/
+
+static void on_link_closed(uv_handle_t *handle)
+{
+    link_t *link = handle->data;
+    process_t *p = link->owner;
+    ruc_frame_reader_free(&link->reader);
+    free(link);
+    ruc_driver_release(&p->base);
+}
+
+static void drop_link(process_t *p)
+{
+    if (p->link != NULL) {
+        uv_close((uv_handle_t *)&p->link->pipe, on_link_closed);
+        p->link = NULL;
+    }
+}
+
+static link_t *new_link(process_t *p)
+{
+    link_t *link = calloc(1, sizeof *link);
+    if (link == NULL) {
+        return NULL;
+    }
+    uv_pipe_init(p->base.loop, &link->pipe, 0); /* cannot fail */
+    link->pipe.data = link;
+    link->connect.data = link;
+    link->owner = p;
+    ruc_frame_reader_init(&link->reader);
+    ruc_driver_hold(&p->base);
+    p->link = link;
+    p->greeted = false;
+    return link;
+}
+
+static void on_written(uv_write_t *write, int status)
+{
+    request_t *request = write->data;
+    (void)status; /* a broken link is found by its reader */
+    ruc_buf_free(&request->bytes);
+    free(request);
+}
+
+/* Sends {"id":N,"method":M,"params":P}; params is taken over. 0 or a negative code. */
+static int send_request(process_t *p, const char *method, json_t *params)
+{
+    json_t *json = json_pack("{s:I, s:s, s:o}", "id", (json_int_t)++p->next_id, "method", method,
+                             "params", params);
+    char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);
+    request_t *request = text == NULL ? NULL : calloc(1, sizeof *request);
+    int rc = request == NULL ? UV_ENOMEM : 0;
+    json_decref(json);
+    if (rc == 0) {
+        request->write.data = request;
+        ruc_buf_init(&request->bytes, RUC_FRAME_MAX + 4);
+        rc = ruc_frame_write(&request->bytes, text, strlen(text));
+    }
+    free(text);
+    uv_stream_t *stream = (uv_stream_t *)&p->link->pipe;
+    if (rc == 0 && uv_stream_get_write_queue_size(stream) > UNSENT_MAX) {
+        rc = RUC_EFULL;
+    }
+    if (rc == 0) {
+        uv_buf_t bytes = uv_buf_init(request->bytes.data, (unsigned)request->bytes.len);
+        rc = uv_write(&request->write, stream, &bytes, 1, on_written);
+    }
+    if (rc < 0 && request != NULL) {
+        ruc_buf_free(&request->bytes);
+        free(request);
+    }
+    return rc;
+}
+
+static int send_stop(process_t *p)
+{
+    json_t *params = json_object();
+    if (p->stop_signal[0] != '\0') {
+        json_object_set_new(params, "signal", json_string(p->stop_signal));
+    }
+    if (p->stop_grace_ms >= 0) {
+        json_object_set_new(params, "grace_ms", json_integer(p->stop_grace_ms));
+    }
+    return send_request(p, "stop", params);
+}
+
+/* The helper says how things are. */
+static void take_status(process_t *p, const json_t *status)
+{
+    if (ruc_seen_from_status(&p->base.seen, status) < 0) {
+        ruc_log(RUC_LOG_ENGINE, RUC_WARN, "%s: a status that cannot be read", p->base.spec.name);
+        return;
+    }
+    p->greeted = true;
+    p->since_ms = 0;
+    uv_timer_stop(&p->timer);
+    beat(p, ruc_clock_wall_ms());
+    if (p->base.seen.phase == RUC_SEEN_ENDED) {
+        p->state = OVER;
+    }
+    tell(p);
+}
+
+static void take_body(process_t *p, const char *body, size_t len)
+{
+    json_t *json = json_loadb(body, len, JSON_REJECT_DUPLICATES, NULL);
+    const char *event = json_string_value(json_object_get(json, "event"));
+    json_t *hello = json_object_get(json_object_get(json, "result"), "status");
+    json_t *error = json_object_get(json, "error");
+    if (event != NULL && strcmp(event, "beat") == 0) {
+        json_t *at = json_object_get(json, "at_ms");
+        beat(p, json_is_integer(at) ? json_integer_value(at) : ruc_clock_wall_ms());
+        ruc_driver_tell(&p->base, true);
+    } else if (event != NULL && strcmp(event, "status") == 0) {
+        take_status(p, json_object_get(json, "status"));
+    } else if (hello != NULL) {
+        take_status(p, hello);
+    } else if (error != NULL) {
+        const char *message = json_string_value(json_object_get(error, "message"));
+        ruc_log(RUC_LOG_ENGINE, RUC_WARN, "%s: rucat-engine: %s", p->base.spec.name,
+                message == NULL ? "an error" : message);
+    }
+    json_decref(json);
+}
+
+/* The connection is no more. Only "ended" is a reason for that. */
+static void link_lost(process_t *p)
+{
+    drop_link(p);
+    if (p->state != OVER) {
+        look_now(p);
+    }
+}
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+    static char bytes[RUC_FRAME_FEED]; /* read and used within one callback */
+    (void)handle;
+    (void)suggested;
+    *buf = uv_buf_init(bytes, sizeof bytes);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buf)
+{
+    link_t *link = stream->data;
+    process_t *p = link->owner;
+    const char *body;
+    size_t len;
+    int rc = got < 0 ? (int)got : ruc_frame_feed(&link->reader, buf->base, (size_t)got);
+    while (rc == 0 && (rc = ruc_frame_next(&link->reader, &body, &len)) == 1) {
+        take_body(p, body, len);
+        rc = 0;
+    }
+    if (rc < 0) {
+        link_lost(p);
+    }
+}
+
+/* The link is there: listen, say hello, and what had to wait. */
+static void follow(process_t *p)
+{
+    p->state = FOLLOWING;
+    int rc = uv_read_start((uv_stream_t *)&p->link->pipe, on_alloc, on_read);
+    if (rc == 0) {
+        rc = send_request(p, "hello", json_pack("{s:i}", "v", 1));
+    }
+    if (rc == 0 && p->stop_wanted) {
+        rc = send_stop(p);
+        p->stop_wanted = rc < 0;
+    }
+    if (rc < 0) {
+        link_lost(p);
+    }
+}
+
+/* ---- looking, connecting, clearing away -------------------------------------------------------*/
+
+/* Reports what the file says about a helper that does not answer. */
+static void report_last_known(process_t *p)
+{
+    if (p->last_known == NULL || ruc_seen_from_status(&p->base.seen, p->last_known) < 0) {
+        p->base.seen.phase = RUC_SEEN_STARTING;
+    }
+    tell(p);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    process_t *p = timer->data;
+    if (p->state == WAITING) {
+        look_now(p);
+    } else if (p->state == FOLLOWING && !p->greeted && !p->reported) {
+        report_last_known(p);
+    }
+}
+
+static void set_timer(process_t *p, uint64_t ms)
+{
+    int rc = uv_timer_start(&p->timer, on_timer, ms, 0);
+    RUC_MUST(rc == 0);
+}
+
+/* Looks again in a moment; true when `patience_ms` of trouble are over. */
+static bool try_again(process_t *p, uint64_t patience_ms)
+{
+    uint64_t now = ruc_clock_mono_ms();
+    if (p->since_ms == 0) {
+        p->since_ms = now;
+    }
+    bool slow = now - p->since_ms >= patience_ms;
+    p->state = WAITING;
+    set_timer(p, slow ? RETRY_SLOW_MS : RETRY_MS);
+    return slow;
+}
+
+static void connect_failed(process_t *p)
+{
+    drop_link(p);
+    if (try_again(p, CONNECT_PATIENCE_MS) && !p->reported) {
+        report_last_known(p);
+    }
+}
+
+static void on_connected(uv_connect_t *connect, int status)
+{
+    link_t *link = connect->data;
+    process_t *p = link->owner;
+    if (p->link != link) {
+        return; /* dropped meanwhile */
+    }
+    if (status < 0) {
+        connect_failed(p);
+        return;
+    }
+    set_timer(p, HELLO_PATIENCE_MS);
+    follow(p);
+}
+
+static void connect_now(process_t *p)
+{
+    char path[SOCKET_PATH_MAX + 1];
+    snprintf(path, sizeof path, "%s/rpc", p->base.spec.run_dir);
+    p->state = CONNECTING;
+    if (new_link(p) == NULL) {
+        connect_failed(p);
+        return;
+    }
+    uv_pipe_connect(&p->link->connect, &p->link->pipe, path, on_connected);
+}
+
+/* There is no helper, and it did not say "ended". */
+static void helper_is_gone(process_t *p, const ruc_run_look_t *look)
+{
+    ruc_seen_t *seen = &p->base.seen;
+    if (look->left != 0) {
+        if (try_again(p, KILL_PATIENCE_MS) && !seen->kill_incomplete) {
+            seen->phase = RUC_SEEN_STOPPING;
+            seen->kill_incomplete = true;
+            tell(p);
+        }
+        return;
+    }
+    bool trace = look->status != NULL && ruc_seen_from_status(seen, look->status) == 0;
+    char boot_id[RUC_BOOT_ID_SIZE];
+    const char *booted = json_string_value(json_object_get(look->status, "boot_id"));
+    if (!trace && !p->ours) {
+        p->state = IDLE; /* a start may come */
+        seen->phase = RUC_SEEN_NONE;
+        tell(p);
+        return;
+    }
+    seen->exit = (ruc_exit_t){.code = -1, .oom = -1};
+    bool restarted =
+        booted != NULL && ruc_proc_boot_id(boot_id) == 0 && strcmp(booted, boot_id) != 0;
+    over(p, restarted ? "the machine was restarted" : "rucat-engine was killed");
+}
+
+static void on_looked(uv_work_t *work, int status)
+{
+    job_t *job = work->data;
+    process_t *p = job->owner;
+    ruc_run_look_t look = job->look;
+    (void)status; /* never cancelled */
+    free(job);
+    if (p->base.closed) {
+        json_decref(look.status);
+    } else {
+        json_decref(p->last_known);
+        p->last_known = look.status;
+        const char *phase = json_string_value(json_object_get(look.status, "phase"));
+        if (look.mtime_ms != 0) {
+            beat(p, look.mtime_ms);
+        }
+        if (look.held) {
+            connect_now(p);
+        } else if (phase != NULL && strcmp(phase, "ended") == 0 &&
+                   ruc_seen_from_status(&p->base.seen, look.status) == 0) {
+            p->state = OVER;
+            tell(p);
+        } else {
+            helper_is_gone(p, &look);
+        }
+    }
+    ruc_driver_release(&p->base);
+}
+
+static void do_look(uv_work_t *work)
+{
+    job_t *job = work->data;
+    const ruc_driver_spec_t *spec = &job->owner->base.spec;
+    ruc_run_dir_look(spec->run_dir, spec->instance, &job->look);
+}
+
+/* Gives the job to the pool; the job is freed when that fails. */
+static int queue_job(process_t *p, job_t *job, uv_work_cb work, uv_after_work_cb after)
+{
+    job->work.data = job;
+    job->owner = p;
+    int rc = uv_queue_work(p->base.loop, &job->work, work, after);
+    if (rc == 0) {
+        ruc_driver_hold(&p->base);
+    }
+    return rc;
+}
+
+static void look_now(process_t *p)
+{
+    job_t *job = calloc(1, sizeof *job);
+    p->state = LOOKING;
+    if (job == NULL || queue_job(p, job, do_look, on_looked) < 0) {
+        free(job);
+        try_again(p, 0); /* no memory now; in a second */
+    }
+}
+
+/* ---- starting ---------------------------------------------------------------------------------*/
+
+static void on_child_closed(uv_handle_t *handle)
+{
+    child_t *child = handle->data;
+    process_t *p = child->owner;
+    free(child);
+    ruc_driver_release(&p->base);
+}
+
+static void drop_child(process_t *p)
+{
+    if (p->child != NULL) {
+        uv_close((uv_handle_t *)&p->child->process, on_child_closed);
+        p->child = NULL;
+    }
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    process_t *p = handle->data;
+    ruc_driver_release(&p->base);
+}
+
+static void drop_timer(process_t *p)
+{
+    if (!uv_is_closing((uv_handle_t *)&p->timer)) {
+        uv_close((uv_handle_t *)&p->timer, on_timer_closed);
+    }
+}
+
+static void on_child_exit(uv_process_t *process, int64_t code, int signal)
+{
+    child_t *child = process->data;
+    process_t *p = child->owner;
+    if (code != 0 || signal != 0) {
+        ruc_log(RUC_LOG_ENGINE, RUC_WARN, "%s: rucat-engine ended with code %d, signal %d",
+                p->base.spec.name, (int)code, signal);
+    }
+    drop_child(p);
+    if (p->base.closed) {
+        drop_timer(p);
+    }
+}
+
+/* Starts the helper with the descriptors it knows: see rucat-engine/main.c. */
+static int spawn_helper(process_t *p, int lock_fd, int log_fd, int server_fd)
+{
+    const ruc_driver_spec_t *spec = &p->base.spec;
+    char path[4096 + 5];
+    snprintf(path, sizeof path, "PATH=%s", getenv("PATH") == NULL ? "" : getenv("PATH"));
+    char *args[] = {(char *)spec->helper, (char *)spec->run_dir, NULL};
+    char *env[] = {path, NULL};
+    uv_stdio_container_t stdio[6] = {
+        {.flags = UV_IGNORE},
+        {.flags = UV_INHERIT_FD, .data.fd = log_fd},
+        {.flags = UV_INHERIT_FD, .data.fd = log_fd},
+        {.flags = server_fd >= 0 ? UV_INHERIT_FD : UV_IGNORE, .data.fd = server_fd},
+        {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE | UV_WRITABLE_PIPE,
+         .data.stream = (uv_stream_t *)&p->link->pipe},
+        {.flags = UV_INHERIT_FD, .data.fd = lock_fd}};
+    uv_process_options_t options = {.exit_cb = on_child_exit,
+                                    .file = spec->helper,
+                                    .args = args,
+                                    .env = env,
+                                    .flags = UV_PROCESS_DETACHED,
+                                    .stdio_count = 6,
+                                    .stdio = stdio};
+    return uv_spawn(p->base.loop, &p->child->process, &options);
+}
+
+static void start_helper(process_t *p, int lock_fd, int log_fd)
+{
+    char why[512];
+    int server_fd = p->base.spec.embedded ? ruc_proc_pidfd(getpid()) : -1;
+    int rc = p->base.spec.embedded && server_fd < 0 ? server_fd : 0;
+    p->child = rc == 0 ? calloc(1, sizeof *p->child) : NULL;
+    if (rc == 0 && (p->child == NULL || new_link(p) == NULL)) {
+        free(p->child);
+        p->child = NULL;
+        rc = UV_ENOMEM;
+    }
+    if (rc == 0) {
+        p->child->process.data = p->child;
+        p->child->owner = p;
+        ruc_driver_hold(&p->base);
+        rc = spawn_helper(p, lock_fd, log_fd, server_fd);
+    }
+    if (server_fd >= 0) {
+        close(server_fd);
+    }
+    if (rc < 0) {
+        drop_child(p);
+        drop_link(p);
+        snprintf(why, sizeof why, "cannot run %s: %s", p->base.spec.helper, ruc_err_text(rc));
+        over(p, why);
+        return;
+    }
+    follow(p);
+}
+
+static void free_make(job_t *job)
+{
+    json_decref(job->files);
+    free(job->plan);
+    free(job);
+}
+
+static void do_make(uv_work_t *work)
+{
+    job_t *job = work->data;
+    const ruc_driver_spec_t *spec = &job->owner->base.spec;
+    job->rc = ruc_run_dir_make(spec->run_dir, spec->data_dir, job->files, job->plan, &job->lock_fd,
+                               &job->log_fd, &job->why);
+}
+
+static void on_made(uv_work_t *work, int status)
+{
+    job_t *job = work->data;
+    process_t *p = job->owner;
+    (void)status; /* never cancelled */
+    if (!p->base.closed && job->rc == RUC_EEXISTS) {
+        look_now(p); /* this epoch has its driver: adopt it */
+    } else if (!p->base.closed && job->rc < 0) {
+        over(p, job->why.text);
+    } else if (!p->base.closed && p->stop_wanted) {
+        over(p, "stopped before it was started");
+    } else if (!p->base.closed) {
+        start_helper(p, job->lock_fd, job->log_fd);
+    }
+    if (job->rc == 0) {
+        close(job->lock_fd); /* the helper has its own */
+        close(job->log_fd);
+    }
+    free_make(job);
+    ruc_driver_release(&p->base);
+}
+
+/* ---- the table --------------------------------------------------------------------------------*/
+
+static int process_init(ruc_driver_t *d)
+{
+    process_t *p = (process_t *)d;
+    uv_timer_init(d->loop, &p->timer); /* cannot fail */
+    p->timer.data = p;
+    ruc_driver_hold(d);
+    return 0;
+}
+
+static int check_path(const process_t *p, ruc_why_t *why)
+{
+    size_t len = strlen(p->base.spec.run_dir) + strlen("/rpc");
+    return len <= SOCKET_PATH_MAX
+               ? 0
+               : ruc_why_set(why, RUC_ETOOBIG, "the path %s/rpc is longer than %d bytes",
+                             p->base.spec.run_dir, SOCKET_PATH_MAX);
+}
+
+static int process_start(ruc_driver_t *d, const json_t *plan, ruc_why_t *why)
+{
+    process_t *p = (process_t *)d;
+    if (p->state != IDLE) {
+        return ruc_why_set(why, RUC_EEXISTS, "it was started or adopted before");
+    }
+    int rc = check_path(p, why);
+    if (rc == 0) {
+        rc = ruc_plan_check(plan, why);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    char *text = ruc_plan_make(plan, &d->spec, why);
+    json_t *files = json_object_get(plan, "files");
+    job_t *job = text == NULL ? NULL : calloc(1, sizeof *job);
+    if (job == NULL) {
+        free(text);
+        return text == NULL ? RUC_EINVALID : ruc_why_set(why, UV_ENOMEM, "no memory");
+    }
+    job->plan = text;
+    job->files = files == NULL ? NULL : json_deep_copy(files);
+    if (files != NULL && job->files == NULL) {
+        rc = ruc_why_set(why, UV_ENOMEM, "no memory");
+    } else {
+        rc = queue_job(p, job, do_make, on_made);
+    }
+    if (rc < 0) {
+        free_make(job);
+        return rc;
+    }
+    p->state = MAKING;
+    p->ours = true;
+    ruc_seen_init(&d->seen, d->spec.epoch);
+    d->seen.phase = RUC_SEEN_STARTING;
+    beat(p, ruc_clock_wall_ms());
+    return 0;
+}
+
+static int process_adopt(ruc_driver_t *d)
+{
+    process_t *p = (process_t *)d;
+    if (p->state != IDLE) {
+        return RUC_EEXISTS;
+    }
+    int rc = check_path(p, NULL);
+    if (rc == 0) {
+        p->reported = false;
+        p->since_ms = 0;
+        look_now(p);
+    }
+    return rc;
+}
+
+static int process_stop(ruc_driver_t *d, const char *signal, int64_t grace_ms)
+{
+    process_t *p = (process_t *)d;
+    if (signal != NULL && ruc_proc_stop_signal(signal) < 0) {
+        return RUC_EINVALID;
+    }
+    if (p->state == OVER) {
+        return 0;
+    }
+    if (p->state == IDLE) {
+        return RUC_ENOTFOUND;
+    }
+    snprintf(p->stop_signal, sizeof p->stop_signal, "%s", signal == NULL ? "" : signal);
+    p->stop_grace_ms = grace_ms;
+    if (p->state == FOLLOWING) {
+        return send_stop(p);
+    }
+    p->stop_wanted = true;
+    return 0;
+}
+
+static void on_exit_patience(uv_timer_t *timer)
+{
+    process_t *p = timer->data;
+    drop_child(p);
+    drop_timer(p);
+}
+
+static void process_close(ruc_driver_t *d)
+{
+    process_t *p = (process_t *)d;
+    drop_link(p);
+    /* A helper that said "ended" is about to exit: wait for it, so that it is reaped. */
+    if (p->child != NULL && p->state == OVER &&
+        uv_timer_start(&p->timer, on_exit_patience, EXIT_PATIENCE_MS, 0) == 0) {
+        return;
+    }
+    drop_child(p);
+    drop_timer(p);
+}
+
+static void process_destroy(ruc_driver_t *d)
+{
+    json_decref(((process_t *)d)->last_known);
+}
+
+const ruc_driver_ops_t ruc_driver_process = {
+    .kind = "process",
+    .size = sizeof(process_t),
+    .init = process_init,
+    .start = process_start,
+    .adopt = process_adopt,
+    .stop = process_stop,
+    .close = process_close,
+    .destroy = process_destroy,
+};

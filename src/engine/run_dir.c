@@ -1,0 +1,181 @@
+/* run_dir.c - see run_dir.h. */
+#include "engine/run_dir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "proc/identity.h"
+
+#define STATUS_MAX (1 << 20)
+
+int ruc_run_dir_mkdirs(const char *path)
+{
+    char part[PATH_MAX];
+    size_t len = strlen(path);
+    if (len == 0 || len >= sizeof part) {
+        return -ENAMETOOLONG;
+    }
+    memcpy(part, path, len + 1);
+    for (size_t i = 1; i <= len; i++) {
+        if (part[i] != '/' && part[i] != '\0') {
+            continue;
+        }
+        part[i] = '\0';
+        if (mkdir(part, 0700) != 0 && errno != EEXIST) {
+            return -errno;
+        }
+        part[i] = path[i];
+    }
+    return 0;
+}
+
+/* Writes a whole file, 0600. 0 or a negative errno. */
+static int write_file(int dir, const char *name, const char *data, size_t len, bool durable)
+{
+    int fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int rc = fd < 0 ? -errno : 0;
+    if (rc == 0 && fchmod(fd, 0600) != 0) {
+        rc = -errno;
+    }
+    for (size_t done = 0; rc == 0 && done < len;) {
+        ssize_t wrote = write(fd, data + done, len - done);
+        if (wrote > 0) {
+            done += (size_t)wrote;
+        } else if (wrote == 0 || errno != EINTR) {
+            rc = wrote == 0 ? -EIO : -errno;
+        }
+    }
+    if (rc == 0 && durable && fsync(fd) != 0) {
+        rc = -errno;
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return rc;
+}
+
+static int write_all(int dir, const json_t *files, const char *plan, ruc_why_t *why)
+{
+    const char *name;
+    json_t *content;
+    int rc;
+    json_object_foreach((json_t *)files, name, content)
+    {
+        rc = write_file(dir, name, json_string_value(content), json_string_length(content), false);
+        if (rc < 0) {
+            return ruc_why_set(why, rc, "cannot write %s: %s", name, strerror(-rc));
+        }
+    }
+    rc = write_file(dir, "plan.json", plan, strlen(plan), true);
+    return rc < 0 ? ruc_why_set(why, rc, "cannot write plan.json: %s", strerror(-rc)) : 0;
+}
+
+/* Takes the lock and opens helper.log. 0, RUC_EEXISTS or a negative errno. */
+static int lock_and_log(int dir, int *lock_fd, int *log_fd)
+{
+    *lock_fd = openat(dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (*lock_fd < 0) {
+        return -errno;
+    }
+    if (flock(*lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        return errno == EWOULDBLOCK ? RUC_EEXISTS : -errno;
+    }
+    *log_fd =
+        openat(dir, "helper.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (*log_fd < 0) {
+        return -errno;
+    }
+    /* What another helper of this epoch left (it never came to a driver) must not be read as ours.
+     */
+    return unlinkat(dir, "status.json", 0) == 0 || errno == ENOENT ? 0 : -errno;
+}
+
+int ruc_run_dir_make(const char *run_dir, const char *data_dir, const json_t *files,
+                     const char *plan, int *lock_fd, int *log_fd, ruc_why_t *why)
+{
+    *lock_fd = *log_fd = -1;
+    int rc = ruc_run_dir_mkdirs(data_dir);
+    if (rc < 0) {
+        return ruc_why_set(why, rc, "cannot make %s: %s", data_dir, strerror(-rc));
+    }
+    rc = ruc_run_dir_mkdirs(run_dir);
+    int dir = rc == 0 ? open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (dir < 0) {
+        rc = rc == 0 ? -errno : rc;
+        return ruc_why_set(why, rc, "cannot make %s: %s", run_dir, strerror(-rc));
+    }
+    rc = lock_and_log(dir, lock_fd, log_fd);
+    if (rc == 0) {
+        rc = write_all(dir, files, plan, why);
+    } else if (rc != RUC_EEXISTS) {
+        ruc_why_set(why, rc, "cannot write in %s: %s", run_dir, strerror(-rc));
+    }
+    close(dir);
+    if (rc < 0 && *lock_fd >= 0) {
+        close(*lock_fd);
+        *lock_fd = -1;
+    }
+    if (rc < 0 && *log_fd >= 0) {
+        close(*log_fd);
+        *log_fd = -1;
+    }
+    return rc;
+}
+
+static void read_status(int dir, ruc_run_look_t *look)
+{
+    struct stat st;
+    int fd = openat(dir, "status.json", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) {
+        return;
+    }
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= STATUS_MAX) {
+        look->status = json_loadfd(fd, JSON_REJECT_DUPLICATES, NULL);
+        look->mtime_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
+    }
+    close(fd);
+}
+
+static bool says_ended(const json_t *status)
+{
+    const char *phase = json_string_value(json_object_get(status, "phase"));
+    return phase != NULL && strcmp(phase, "ended") == 0;
+}
+
+/* Kills what is left; how many there were, or a negative code. */
+static int clear_away(const json_t *status, const char *instance)
+{
+    const char *recorded = json_string_value(json_object_get(status, "instance"));
+    int left = ruc_proc_signal_instance(instance, SIGKILL);
+    if (left >= 0 && recorded != NULL && recorded[0] != '\0' && strcmp(recorded, instance) != 0) {
+        int more = ruc_proc_signal_instance(recorded, SIGKILL);
+        left = more < 0 ? more : left + more;
+    }
+    return left;
+}
+
+void ruc_run_dir_look(const char *run_dir, const char *instance, ruc_run_look_t *look)
+{
+    *look = (ruc_run_look_t){0};
+    int dir = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0) {
+        return; /* never made, or removed */
+    }
+    int lock = openat(dir, "lock", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    look->held = lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    read_status(dir, look);
+    if (!look->held && lock >= 0 && !says_ended(look->status)) {
+        look->left = clear_away(look->status, instance);
+    }
+    if (lock >= 0) {
+        close(lock); /* and with it our own hold of it */
+    }
+    close(dir);
+}

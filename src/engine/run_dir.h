@@ -1,0 +1,38 @@
+/* run_dir.h - the run directory of one epoch (state_dir/engines/ID/EPOCH) from the server's side:
+ * making it before a start, and looking at what a helper left or holds there. All of it blocks:
+ * thread pool only.
+ *
+ *   lock         flock: held by the one living helper of this epoch (and by whoever starts it)
+ *   plan.json    what to run                    log, log.1   the driver's output
+ *   status.json  what the helper last knew      helper.log   the helper's own words
+ *   rpc          its socket                     others       the plan's `files` */
+#ifndef RUC_ENGINE_RUN_DIR_H
+#define RUC_ENGINE_RUN_DIR_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/err.h"
+
+/* Makes a directory and those above it that are missing, 0700. 0 or a negative errno. */
+int ruc_run_dir_mkdirs(const char *path);
+
+/* Makes run_dir and data_dir, takes the lock, writes files and plan.json, opens helper.log. The two
+ * descriptors (close-on-exec) are the caller's. 0; RUC_EEXISTS when a helper lives in it; else a
+ * negative code with a sentence. */
+int ruc_run_dir_make(const char *run_dir, const char *data_dir, const json_t *files,
+                     const char *plan, int *lock_fd, int *log_fd, ruc_why_t *why);
+
+typedef struct ruc_run_look {
+    bool held;        /* a helper lives */
+    json_t *status;   /* status.json, or NULL; the caller's */
+    int64_t mtime_ms; /* of status.json, wall: its last beat */
+    int left;         /* processes of the instance that were found and killed; negative: a code */
+} ruc_run_look_t;
+
+/* Looks. When there is no helper and its status does not say "ended", what is left of the instance
+ * is killed (see proc/identity.h); to be repeated until `left` is 0. */
+void ruc_run_dir_look(const char *run_dir, const char *instance, ruc_run_look_t *look);
+
+#endif
