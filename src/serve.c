@@ -302,7 +302,9 @@ static void close_rest(serve_t *serve)
 {
     uv_run(&serve->loop, UV_RUN_DEFAULT);
     ruc_table_free(serve->app.table);
-    RUC_FAILS(uv_loop_close(&serve->loop) != 0);
+    if (RUC_FAILS(uv_loop_close(&serve->loop) != 0)) {
+        serve->exit_code = 1;
+    }
     ruc_statedir_close(&serve->dir);
     ruc_metrics_close();
     ruc_config_free(&serve->config);

@@ -1,6 +1,5 @@
 /* core_test.c - buffers, identifiers, clocks, UTF-8: the small things that all else stands on. */
-#include <cmocka.h>
-/* clang-format off: cmocka.h wants these before it */
+/* clang-format off */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,6 @@
 /* http_server_test.c - the HTTP/1.1 server by raw sockets: what it answers, in which order, how it
  * frames, what it keeps open, how answers are streamed and how it ends. */
+#include "http/conn.h"
 #include "http_fixture.h"
 
 static void a_request_is_answered_and_the_connection_goes_on(void **state)
@@ -492,6 +493,33 @@ static void addresses_are_said_and_wrong_ones_refused(void **state)
     fixture_close(&f);
 }
 
+static void an_idle_connection_holds_no_buffers(void **state)
+{
+    (void)state;
+    fixture_t f;
+    fixture_open(&f, NULL, false);
+    ruc_buf_t got;
+    ruc_buf_init(&got, 1000000);
+    int fds[100];
+    for (int i = 0; i < 100; i++) {
+        fds[i] = dial(&f);
+        puts_to(&f, fds[i], "GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+        expect_text(&f, fds[i], &got, "GET|/a|", i + 1);
+    }
+    assert_int_equal(f.server->pool_size, 1); /* all took the same one in turn */
+    ruc__http_conn_t *conn;
+    TAILQ_FOREACH(conn, &f.server->conns, all)
+    {
+        assert_null(conn->work);
+    }
+    assert_true(sizeof *conn <= 512);
+    for (int i = 0; i < 100; i++) {
+        close(fds[i]);
+    }
+    ruc_buf_free(&got);
+    fixture_close(&f);
+}
+
 static void draining_lets_answers_out_and_cuts_the_rest(void **state)
 {
     (void)state;
@@ -514,6 +542,24 @@ static void draining_lets_answers_out_and_cuts_the_rest(void **state)
     close(idle);
     close(busy);
     UNTIL(&f, f.drained);
+    fixture_close(&f);
+    /* an answer that is still on its way to a slow reader gets there */
+    fixture_open(&f, NULL, false);
+    size_t size = (size_t)16 << 20;
+    char *big = calloc(1, size);
+    ruc_buf_t all;
+    ruc_buf_init(&all, (size_t)64 << 20);
+    busy = dial(&f);
+    puts_to(&f, busy, "GET /later HTTP/1.1\r\nHost: h\r\n\r\n");
+    UNTIL(&f, f.held != NULL);
+    assert_int_equal(ruc_http_respond(f.held, 200, NULL, 0, big, size), 0);
+    f.held = NULL;
+    ruc_http_server_drain(f.server, 60000, fixture_drained, &f);
+    assert_int_equal(drink(&f, busy, &all), -1);
+    assert_true(all.len > size);
+    close(busy);
+    free(big);
+    ruc_buf_free(&all);
     fixture_close(&f);
     /* one that never answers is cut after the time */
     fixture_open(&f, NULL, false);
@@ -550,6 +596,7 @@ int main(void)
         cmocka_unit_test(a_body_may_be_streamed_with_back_pressure),
         cmocka_unit_test(a_head_may_be_answered_before_its_body),
         cmocka_unit_test(addresses_are_said_and_wrong_ones_refused),
+        cmocka_unit_test(an_idle_connection_holds_no_buffers),
         cmocka_unit_test(draining_lets_answers_out_and_cuts_the_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

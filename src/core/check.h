@@ -18,7 +18,7 @@
     } while (0)
 
 #define RUC_FAILS(cond)                                                                            \
-    (__builtin_expect(!!(cond), 0) && __extension__({                                              \
+    __extension__(__builtin_expect(!!(cond), 0) && ({                                              \
          static bool told_;                                                                        \
          if (!told_) {                                                                             \
              told_ = true;                                                                         \

@@ -16,63 +16,47 @@
 
 #include "core/check.h"
 #include "core/clock.h"
-#include "core/frame.h"
 #include "core/log.h"
 #include "engine/driver_ops.h"
 #include "engine/plan.h"
+#include "engine/rpc_client.h"
 #include "engine/run_dir.h"
 #include "proc/identity.h"
 #include "proc/signame.h"
 
-#define SOCKET_PATH_MAX 107      /* libuv cuts longer ones without a word */
 #define RETRY_MS 20              /* to connect, or to look again */
 #define RETRY_SLOW_MS 1000       /* the same, after the patience is over */
 #define CONNECT_PATIENCE_MS 5000 /* then what status.json says is reported */
 #define HELLO_PATIENCE_MS 5000
 #define KILL_PATIENCE_MS 10000 /* then kill_incomplete */
 #define EXIT_PATIENCE_MS 2000  /* for a helper that said "ended" to exit, when closed */
-#define UNSENT_MAX 65536
 
 typedef enum { IDLE, MAKING, LOOKING, WAITING, CONNECTING, FOLLOWING, OVER } state_t;
 
-struct link;
 struct child;
 
 typedef struct process {
     ruc_driver_t base;
     state_t state;
-    struct link *link;
+    ruc_rpc_t *client;   /* NULL: not connected */
     struct child *child; /* the helper, when this process started it */
     uv_timer_t timer;
     bool ours;          /* a start was accepted: "none" is no answer any more */
-    bool greeted;       /* on this link */
+    bool greeted;       /* on this connection */
     bool reported;      /* something was told since adopt */
     uint64_t since_ms;  /* of the present trouble (cannot connect, cannot kill); 0: none */
     uint64_t next_id;   /* of requests */
     json_t *last_known; /* status.json of the last look; or NULL */
-    bool stop_wanted;   /* as soon as there is a link */
+    bool stop_wanted;   /* to be said on every connection */
     char stop_signal[16];
     int64_t stop_grace_ms;
 } process_t;
-
-/* One connection to a helper; lives until its handle is closed. */
-typedef struct link {
-    uv_pipe_t pipe;
-    uv_connect_t connect;
-    ruc_frame_reader_t reader;
-    process_t *owner;
-} link_t;
 
 /* The helper process. */
 typedef struct child {
     uv_process_t process;
     process_t *owner;
 } child_t;
-
-typedef struct request {
-    uv_write_t write;
-    ruc_buf_t bytes;
-} request_t;
 
 /* What the thread pool does. The strings of the spec are alive as long as the driver is held. */
 typedef struct job {
@@ -113,78 +97,12 @@ static void over(process_t *p, const char *why)
     tell(p);
 }
 
-/* ---- the link ---------------------------------------------------------------------------------*/
+/* ---- the conversation with the helper ---------------------------------------------------------*/
 
-static void on_link_closed(uv_handle_t *handle)
+static void drop_client(process_t *p)
 {
-    link_t *link = handle->data;
-    process_t *p = link->owner;
-    ruc_frame_reader_free(&link->reader);
-    free(link);
-    ruc_driver_release(&p->base);
-}
-
-static void drop_link(process_t *p)
-{
-    if (p->link != NULL) {
-        uv_close((uv_handle_t *)&p->link->pipe, on_link_closed);
-        p->link = NULL;
-    }
-}
-
-static link_t *new_link(process_t *p)
-{
-    link_t *link = calloc(1, sizeof *link);
-    if (link == NULL) {
-        return NULL;
-    }
-    uv_pipe_init(p->base.loop, &link->pipe, 0); /* cannot fail */
-    link->pipe.data = link;
-    link->connect.data = link;
-    link->owner = p;
-    ruc_frame_reader_init(&link->reader);
-    ruc_driver_hold(&p->base);
-    p->link = link;
-    p->greeted = false;
-    return link;
-}
-
-static void on_written(uv_write_t *write, int status)
-{
-    request_t *request = write->data;
-    (void)status; /* a broken link is found by its reader */
-    ruc_buf_free(&request->bytes);
-    free(request);
-}
-
-/* Sends {"id":N,"method":M,"params":P}; params is taken over. 0 or a negative code. */
-static int send_request(process_t *p, const char *method, json_t *params)
-{
-    json_t *json = json_pack("{s:I, s:s, s:o}", "id", (json_int_t)++p->next_id, "method", method,
-                             "params", params);
-    char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);
-    request_t *request = text == NULL ? NULL : calloc(1, sizeof *request);
-    int rc = request == NULL ? UV_ENOMEM : 0;
-    json_decref(json);
-    if (rc == 0) {
-        request->write.data = request;
-        ruc_buf_init(&request->bytes, RUC_FRAME_MAX + 4);
-        rc = ruc_frame_write(&request->bytes, text, strlen(text));
-    }
-    free(text);
-    uv_stream_t *stream = (uv_stream_t *)&p->link->pipe;
-    if (rc == 0 && uv_stream_get_write_queue_size(stream) > UNSENT_MAX) {
-        rc = RUC_EFULL;
-    }
-    if (rc == 0) {
-        uv_buf_t bytes = uv_buf_init(request->bytes.data, (unsigned)request->bytes.len);
-        rc = uv_write(&request->write, stream, &bytes, 1, on_written);
-    }
-    if (rc < 0 && request != NULL) {
-        ruc_buf_free(&request->bytes);
-        free(request);
-    }
-    return rc;
+    ruc_rpc_close(p->client);
+    p->client = NULL;
 }
 
 static int send_stop(process_t *p)
@@ -196,7 +114,7 @@ static int send_stop(process_t *p)
     if (p->stop_grace_ms >= 0) {
         json_object_set_new(params, "grace_ms", json_integer(p->stop_grace_ms));
     }
-    return send_request(p, "stop", params);
+    return ruc_rpc_call(p->client, "stop", params);
 }
 
 /* The helper says how things are. */
@@ -216,9 +134,9 @@ static void take_status(process_t *p, const json_t *status)
     tell(p);
 }
 
-static void take_body(process_t *p, const char *body, size_t len)
+static void on_message(void *arg, const json_t *json)
 {
-    json_t *json = json_loadb(body, len, JSON_REJECT_DUPLICATES, NULL);
+    process_t *p = arg;
     const char *event = json_string_value(json_object_get(json, "event"));
     json_t *hello = json_object_get(json_object_get(json, "result"), "status");
     json_t *error = json_object_get(json, "error");
@@ -235,56 +153,37 @@ static void take_body(process_t *p, const char *body, size_t len)
         ruc_log(RUC_LOG_ENGINE, RUC_WARN, "%s: rucat-engine: %s", p->base.spec.name,
                 message == NULL ? "an error" : message);
     }
-    json_decref(json);
 }
 
 /* The connection is no more. Only "ended" is a reason for that. */
-static void link_lost(process_t *p)
+static void on_lost(void *arg, int rc)
 {
-    drop_link(p);
+    process_t *p = arg;
+    (void)rc; /* whatever it was, the lock and the file say what to do */
+    drop_client(p);
     if (p->state != OVER) {
         look_now(p);
     }
 }
 
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+static void on_client_closed(void *arg)
 {
-    static char bytes[RUC_FRAME_FEED]; /* read and used within one callback */
-    (void)handle;
-    (void)suggested;
-    *buf = uv_buf_init(bytes, sizeof bytes);
+    ruc_driver_release(arg);
 }
 
-static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buf)
-{
-    link_t *link = stream->data;
-    process_t *p = link->owner;
-    const char *body;
-    size_t len;
-    int rc = got < 0 ? (int)got : ruc_frame_feed(&link->reader, buf->base, (size_t)got);
-    while (rc == 0 && (rc = ruc_frame_next(&link->reader, &body, &len)) == 1) {
-        take_body(p, body, len);
-        rc = 0;
-    }
-    if (rc < 0) {
-        link_lost(p);
-    }
-}
-
-/* The link is there: listen, say hello, and what had to wait. */
+/* Says hello, and what had to wait. */
 static void follow(process_t *p)
 {
     p->state = FOLLOWING;
-    int rc = uv_read_start((uv_stream_t *)&p->link->pipe, on_alloc, on_read);
+    int rc = ruc_rpc_read(p->client);
     if (rc == 0) {
-        rc = send_request(p, "hello", json_pack("{s:i}", "v", 1));
+        rc = ruc_rpc_call(p->client, "hello", json_pack("{s:i}", "v", 1));
     }
     if (rc == 0 && p->stop_wanted) {
         rc = send_stop(p);
-        p->stop_wanted = rc < 0;
     }
     if (rc < 0) {
-        link_lost(p);
+        on_lost(p, rc);
     }
 }
 
@@ -328,39 +227,42 @@ static bool try_again(process_t *p, uint64_t patience_ms)
     return slow;
 }
 
-static void connect_failed(process_t *p)
+static void on_connected(void *arg, int rc)
 {
-    drop_link(p);
+    process_t *p = arg;
+    if (rc == 0) {
+        set_timer(p, HELLO_PATIENCE_MS);
+        follow(p);
+        return;
+    }
+    drop_client(p);
     if (try_again(p, CONNECT_PATIENCE_MS) && !p->reported) {
         report_last_known(p);
     }
 }
 
-static void on_connected(uv_connect_t *connect, int status)
+static bool new_client(process_t *p)
 {
-    link_t *link = connect->data;
-    process_t *p = link->owner;
-    if (p->link != link) {
-        return; /* dropped meanwhile */
+    static const ruc_rpc_events_t events = {on_connected, on_message, on_lost, on_client_closed};
+    p->client = ruc_rpc_new(p->base.loop, &events, p);
+    if (p->client == NULL) {
+        return false;
     }
-    if (status < 0) {
-        connect_failed(p);
-        return;
-    }
-    set_timer(p, HELLO_PATIENCE_MS);
-    follow(p);
+    ruc_driver_hold(&p->base);
+    p->greeted = false;
+    return true;
 }
 
 static void connect_now(process_t *p)
 {
-    char path[SOCKET_PATH_MAX + 1];
+    char path[RUC_RPC_PATH_MAX + 1];
     snprintf(path, sizeof path, "%s/rpc", p->base.spec.run_dir);
     p->state = CONNECTING;
-    if (new_link(p) == NULL) {
-        connect_failed(p);
+    if (!new_client(p)) {
+        on_connected(p, UV_ENOMEM);
         return;
     }
-    uv_pipe_connect(&p->link->connect, &p->link->pipe, path, on_connected);
+    ruc_rpc_connect(p->client, path);
 }
 
 /* There is no helper, and it did not say "ended". */
@@ -384,7 +286,6 @@ static void helper_is_gone(process_t *p, const ruc_run_look_t *look)
         tell(p);
         return;
     }
-    seen->exit = (ruc_exit_t){.code = -1, .oom = -1};
     bool restarted =
         booted != NULL && ruc_proc_boot_id(boot_id) == 0 && strcmp(booted, boot_id) != 0;
     over(p, restarted ? "the machine was restarted" : "rucat-engine was killed");
@@ -507,7 +408,7 @@ static int spawn_helper(process_t *p, int lock_fd, int log_fd, int server_fd)
         {.flags = UV_INHERIT_FD, .data.fd = log_fd},
         {.flags = server_fd >= 0 ? UV_INHERIT_FD : UV_IGNORE, .data.fd = server_fd},
         {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE | UV_WRITABLE_PIPE,
-         .data.stream = (uv_stream_t *)&p->link->pipe},
+         .data.stream = (uv_stream_t *)ruc_rpc_pipe(p->client)},
         {.flags = UV_INHERIT_FD, .data.fd = lock_fd}};
     uv_process_options_t options = {.exit_cb = on_child_exit,
                                     .file = spec->helper,
@@ -525,7 +426,7 @@ static void start_helper(process_t *p, int lock_fd, int log_fd)
     int server_fd = p->base.spec.embedded ? ruc_proc_pidfd(getpid()) : -1;
     int rc = p->base.spec.embedded && server_fd < 0 ? server_fd : 0;
     p->child = rc == 0 ? calloc(1, sizeof *p->child) : NULL;
-    if (rc == 0 && (p->child == NULL || new_link(p) == NULL)) {
+    if (rc == 0 && (p->child == NULL || !new_client(p))) {
         free(p->child);
         p->child = NULL;
         rc = UV_ENOMEM;
@@ -541,7 +442,7 @@ static void start_helper(process_t *p, int lock_fd, int log_fd)
     }
     if (rc < 0) {
         drop_child(p);
-        drop_link(p);
+        drop_client(p);
         snprintf(why, sizeof why, "cannot run %s: %s", p->base.spec.helper, ruc_err_text(rc));
         over(p, why);
         return;
@@ -600,10 +501,10 @@ static int process_init(ruc_driver_t *d)
 static int check_path(const process_t *p, ruc_why_t *why)
 {
     size_t len = strlen(p->base.spec.run_dir) + strlen("/rpc");
-    return len <= SOCKET_PATH_MAX
+    return len <= RUC_RPC_PATH_MAX
                ? 0
                : ruc_why_set(why, RUC_ETOOBIG, "the path %s/rpc is longer than %d bytes",
-                             p->base.spec.run_dir, SOCKET_PATH_MAX);
+                             p->base.spec.run_dir, RUC_RPC_PATH_MAX);
 }
 
 static int process_start(ruc_driver_t *d, const json_t *plan, ruc_why_t *why)
@@ -674,11 +575,8 @@ static int process_stop(ruc_driver_t *d, const char *signal, int64_t grace_ms)
     }
     snprintf(p->stop_signal, sizeof p->stop_signal, "%s", signal == NULL ? "" : signal);
     p->stop_grace_ms = grace_ms;
-    if (p->state == FOLLOWING) {
-        return send_stop(p);
-    }
-    p->stop_wanted = true;
-    return 0;
+    p->stop_wanted = true; /* to be said again on a new connection: it does no harm */
+    return p->state == FOLLOWING ? send_stop(p) : 0;
 }
 
 static void on_exit_patience(uv_timer_t *timer)
@@ -691,7 +589,7 @@ static void on_exit_patience(uv_timer_t *timer)
 static void process_close(ruc_driver_t *d)
 {
     process_t *p = (process_t *)d;
-    drop_link(p);
+    drop_client(p);
     /* A helper that said "ended" is about to exit: wait for it, so that it is reaped. */
     if (p->child != NULL && p->state == OVER &&
         uv_timer_start(&p->timer, on_exit_patience, EXIT_PATIENCE_MS, 0) == 0) {

@@ -534,8 +534,13 @@ static void h1_broken(ruc__http_conn_t *conn)
 static void h1_shutdown(ruc__http_conn_t *conn, bool now)
 {
     ruc__h1_work_t *work = conn->work;
-    if (now || work == NULL || (work->phase == RUC__H1_HEAD && work->start == work->end)) {
-        cut(conn, now && work != NULL && work->handed);
+    bool idle = work == NULL || (work->phase == RUC__H1_HEAD && work->start == work->end);
+    if (now) {
+        cut(conn, work != NULL && work->handed);
+    } else if (idle && ruc__conn_queued(conn) > 0) {
+        ruc__conn_linger(conn); /* the last answer is still on its way */
+    } else if (idle) {
+        ruc__conn_close(conn, false);
     }
 }
 

@@ -105,7 +105,7 @@ int ruc_configfile_lay(ruc_config_t *config, const char *path, const char *text,
     memcpy(lua_getextraspace(L), &self, sizeof self);
     if (ruc_vm_protect(&vm, run_file, &run, &why) < 0) {
         if (lines->count < RUC_CONFIG_PROBLEMS) {
-            snprintf(lines->problems[lines->count].text, sizeof lines->problems[0].text, "%s",
+            snprintf(lines->problems[lines->count].text, sizeof lines->problems[0].text, "%.511s",
                      why.text);
         }
         lines->count++;

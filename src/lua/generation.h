@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/buf.h"
 #include "http/router.h"
 #include "lua/fileset.h"
 #include "lua/vm.h"

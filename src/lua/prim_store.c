@@ -302,7 +302,7 @@ static int engines_logs(lua_State *L)
     tailing->ticket = ticket;
     int rc = ruc_fleet_dir(app->fleet, record->id, dir, sizeof dir);
     if (rc == 0) {
-        rc = ruc_logs_tail(app->loop, dir, (long)lines, LOG_BYTES, tailed, tailing);
+        rc = ruc_logs_tail(app->loop, dir, (int)lines, LOG_BYTES, tailed, tailing);
     }
     if (rc < 0) {
         free(tailing);

@@ -6,6 +6,8 @@
 #ifndef RUC_LUA_VALUE_H
 #define RUC_LUA_VALUE_H
 
+#include <stdbool.h>
+
 #include <jansson.h>
 #include <lua.h>
 

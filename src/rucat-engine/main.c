@@ -220,8 +220,8 @@ static json_t *request_stop(helper_t *h, json_t *params, ruc_re_rpc_error_t *err
 {
     json_t *name = json_object_get(params, "signal");
     json_t *grace = json_object_get(params, "grace_ms");
-    int signal =
-        json_is_string(name) ? ruc_proc_stop_signal(json_string_value(name)) : h->plan.stop_signal;
+    int usual = h->ladder.started ? h->ladder.last_signal : h->plan.stop_signal;
+    int signal = json_is_string(name) ? ruc_proc_stop_signal(json_string_value(name)) : usual;
     if (signal < 0 || (name != NULL && !json_is_string(name) && !json_is_null(name))) {
         *error = (ruc_re_rpc_error_t){"invalid", "signal: expected " RUC_STOP_SIGNALS};
         return NULL;
