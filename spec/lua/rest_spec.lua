@@ -107,7 +107,7 @@ describe("rucat run", function()
   end
 
   it("hands over arguments, and requires what lies beside the script", function()
-    local code, out = run("local a, b = ... print(a, b, arg[1], #arg, require('beside'))", "x y", "z")
+    local code, out = run("local a, b = ... print(a, b, arg[1], #arg, (require('beside')))", "x y", "z")
     assert.are.equal(0, code)
     assert.are.equal("x y\tz\tx y\t2\tbeside\n", out)
   end)
