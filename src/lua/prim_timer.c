@@ -70,6 +70,7 @@ static int timer_sleep(lua_State *L)
         return luaL_error(L, "not enough memory");
     }
     nap->ticket = ticket;
+    uv_update_time(ruc_vm_of(L)->app->loop); /* the loop's time is that of its last turn */
     uv_timer_init(ruc_vm_of(L)->app->loop, &nap->handle);
     nap->handle.data = nap;
     uv_timer_start(&nap->handle, nap_over, (uint64_t)ms, 0);
@@ -183,6 +184,7 @@ static int new_timer(lua_State *L, bool every)
     timer->vm = vm;
     timer->fn_ref = ref;
     timer->every_ms = every ? (uint64_t)ms : 0;
+    uv_update_time(vm->app->loop);
     uv_timer_init(vm->app->loop, &timer->handle);
     timer->handle.data = timer;
     uv_timer_start(&timer->handle, timer_rang, (uint64_t)ms, 0);
