@@ -31,10 +31,11 @@ static const char serve_usage[] =
     "\n"
     "SIGTERM and SIGINT end it gracefully, a second one hurries; SIGHUP reloads.\n";
 
-static const char check_usage[] = "usage: rucat check [-c FILE]\n"
-                                  "\n"
-                                  "Loads configuration, handlers, policies and templates; prints\n"
-                                  "FILE:LINE: what for each thing that is wrong. Exit code 1 then.\n";
+static const char check_usage[] =
+    "usage: rucat check [-c FILE]\n"
+    "\n"
+    "Loads configuration, handlers, policies and templates; prints\n"
+    "FILE:LINE: what for each thing that is wrong. Exit code 1 then.\n";
 
 static const char run_usage[] =
     "usage: rucat run SCRIPT [ARGUMENTS]\n"
@@ -90,10 +91,9 @@ static bool wants_help(int argc, char **argv)
 
 static bool is_client_command(const char *name)
 {
-    static const char *const names[] = {"create", "list", "get",    "start",  "stop",
-                                        "restart", "delete", "wait", "logs",  "connect",
-                                        "reload", "events", "top",   "console", "try",
-                                        "schema", "store",  NULL};
+    static const char *const names[] = {"create", "list",    "get",  "start",   "stop",   "restart",
+                                        "delete", "wait",    "logs", "connect", "reload", "events",
+                                        "top",    "console", "try",  "schema",  "store",  NULL};
     for (const char *const *at = names; *at != NULL; at++) {
         if (strcmp(*at, name) == 0) {
             return true;

@@ -201,7 +201,8 @@ static int open_scripts(serve_t *serve, ruc_why_t *why)
     if (rc < 0) {
         ruc_log_close(); /* plain lines, as `rucat check` writes them */
         fprintf(stderr, "%s\n", ruc_buf_str(&report.errors));
-        ruc_why_set(why, rc, "the scripts are broken and there is no good generation to fall back on");
+        ruc_why_set(why, rc,
+                    "the scripts are broken and there is no good generation to fall back on");
     }
     ruc_load_report_free(&report);
     return rc;
@@ -221,16 +222,15 @@ static ruc_http_limits_t limits_of(const ruc_config_t *config)
 
 static int open_server(serve_t *serve, ruc_why_t *why)
 {
-    ruc_http_handlers_t handlers = {.on_request = ruc_dispatch_request,
-                                    .on_done = ruc_dispatch_done,
-                                    .arg = &serve->app};
+    ruc_http_handlers_t handlers = {
+        .on_request = ruc_dispatch_request, .on_done = ruc_dispatch_done, .arg = &serve->app};
     ruc_http_limits_t limits = limits_of(&serve->config);
     serve->server = ruc_http_server_new(&serve->loop, &handlers, &limits);
     if (serve->server == NULL) {
         return ruc_why_set(why, UV_ENOMEM, "not enough memory");
     }
-    int number = ruc_http_server_listen(serve->server, ruc_config_text(&serve->config, "listen"),
-                                        why);
+    int number =
+        ruc_http_server_listen(serve->server, ruc_config_text(&serve->config, "listen"), why);
     if (number < 0) {
         return number;
     }

@@ -30,8 +30,9 @@ int ruc_setup_places(ruc_places_t *places, const char *config, ruc_why_t *why)
     *strrchr(dir, '/') = '\0';
     bool tree = join(places->lua_dir, dir, "../lua");
     if (!tree && !join(places->lua_dir, dir, "../share/rucat/lua")) {
-        return ruc_why_set(why, UV_ENOENT, "the Lua directory is not there: neither %s/../lua nor "
-                                           "%s/../share/rucat/lua",
+        return ruc_why_set(why, UV_ENOENT,
+                           "the Lua directory is not there: neither %s/../lua nor "
+                           "%s/../share/rucat/lua",
                            dir, dir);
     }
     if (!join(places->engine_binary, dir, "rucat-engine")) {

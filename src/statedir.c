@@ -1,13 +1,15 @@
 /* statedir.c - see statedir.h.
  *
- * Private directories carry a lock that the kernel lets go of however their server ends, so that the
- * next server can tell those of the dead (kill -9) from those of the living, and removes them. */
+ * Private directories carry a lock that the kernel lets go of however their server ends, so that
+ * the next server can tell those of the dead (kill -9) from those of the living, and removes them.
+ */
 #include "statedir.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +18,6 @@
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
-
-#include <linux/magic.h>
 
 /* The socket of a driver is PATH/engines/<26>/<epoch, at most 10 digits>/rpc, at most 107 bytes. */
 #define PATH_MOST (107 - (9 + 26 + 1 + 10 + 4))
@@ -139,7 +139,8 @@ static int choose(char out[PATH_MAX], const char *named, ruc_why_t *why)
     while (len > 1 && out[len - 1] == '/') {
         out[--len] = '\0';
     }
-    return len < 0 || len >= PATH_MAX ? ruc_why_set(why, RUC_ETOOBIG, "'state_dir' is too long") : 0;
+    return len < 0 || len >= PATH_MAX ? ruc_why_set(why, RUC_ETOOBIG, "'state_dir' is too long")
+                                      : 0;
 }
 
 /* A database in memory: on a memory file system where there is one. */
@@ -148,8 +149,9 @@ static int private_db(ruc_statedir_t *dir)
     struct statfs info;
     const char *base = "/dev/shm";
     if (statfs(base, &info) < 0 || info.f_type != TMPFS_MAGIC || access(base, W_OK) < 0) {
-        return snprintf(dir->db_path, PATH_MAX, "%s/rucat.db", dir->path) >= PATH_MAX ? -ENAMETOOLONG
-                                                                                      : 0;
+        return snprintf(dir->db_path, PATH_MAX, "%s/rucat.db", dir->path) >= PATH_MAX
+                   ? -ENAMETOOLONG
+                   : 0;
     }
     dir->db_lock = make_private(base, dir->db_dir);
     if (dir->db_lock < 0) {
@@ -173,9 +175,9 @@ static int open_named(ruc_statedir_t *dir, const char *named, ruc_why_t *why)
     if (dir->lock == -EAGAIN) {
         return ruc_why_set(why, UV_EBUSY, "state_dir %s is in use by another server", dir->path);
     }
-    return dir->lock < 0 ? ruc_why_set(why, dir->lock, "state_dir %s: %s", dir->path,
-                                       strerror(-dir->lock))
-                         : 0;
+    return dir->lock < 0
+               ? ruc_why_set(why, dir->lock, "state_dir %s: %s", dir->path, strerror(-dir->lock))
+               : 0;
 }
 
 int ruc_statedir_open(ruc_statedir_t *dir, const ruc_config_t *config, ruc_why_t *why)
@@ -189,16 +191,17 @@ int ruc_statedir_open(ruc_statedir_t *dir, const ruc_config_t *config, ruc_why_t
         const char *base = getenv("TMPDIR");
         dir->lock = make_private(base != NULL && base[0] == '/' ? base : "/tmp", dir->path);
         dir->remove = dir->lock >= 0;
-        rc = dir->lock < 0 ? ruc_why_set(why, dir->lock, "no private directory: %s",
-                                         strerror(-dir->lock))
-                           : 0;
+        rc = dir->lock < 0
+                 ? ruc_why_set(why, dir->lock, "no private directory: %s", strerror(-dir->lock))
+                 : 0;
     } else {
         rc = open_named(dir, named, why);
     }
     if (rc == 0 && strlen(dir->path) > PATH_MOST) {
-        rc = ruc_why_set(why, RUC_EINVALID,
-                         "state_dir %s is too long: at most %d bytes, as unix sockets live below it",
-                         dir->path, PATH_MOST);
+        rc =
+            ruc_why_set(why, RUC_EINVALID,
+                        "state_dir %s is too long: at most %d bytes, as unix sockets live below it",
+                        dir->path, PATH_MOST);
     }
     if (rc == 0 && embedded) {
         char engines[PATH_MAX];

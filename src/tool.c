@@ -1,11 +1,10 @@
 /* tool.c - rucat run, rucat check and the client commands: a loop, a Lua state with the whole
  * standard library, one job. */
+#include <lauxlib.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <lauxlib.h>
 
 #include "commands.h"
 #include "core/log.h"
@@ -107,8 +106,8 @@ static int run(tool_t *tool)
         return 1;
     }
     const char *what = tool->script == NULL ? tool->argv[0] : tool->script;
-    int rc = ruc_job_start(vm, RUC_PHASE_TOOL, lua_gettop(vm->L) - 1, what, NULL, tool_over, tool,
-                           NULL);
+    int rc =
+        ruc_job_start(vm, RUC_PHASE_TOOL, lua_gettop(vm->L) - 1, what, NULL, tool_over, tool, NULL);
     if (rc < 0) {
         fprintf(stderr, "rucat: %s\n", ruc_err_text(rc));
         return 1;

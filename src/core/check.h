@@ -19,13 +19,13 @@
 
 #define RUC_FAILS(cond)                                                                            \
     __extension__(__builtin_expect(!!(cond), 0) && ({                                              \
-         static bool told_;                                                                        \
-         if (!told_) {                                                                             \
-             told_ = true;                                                                         \
-             ruc_check_report(__FILE__, __LINE__, #cond);                                          \
-         }                                                                                         \
-         true;                                                                                     \
-     }))
+                      static bool told_;                                                           \
+                      if (!told_) {                                                                \
+                          told_ = true;                                                            \
+                          ruc_check_report(__FILE__, __LINE__, #cond);                             \
+                      }                                                                            \
+                      true;                                                                        \
+                  }))
 
 /* Says what does not hold on standard error and aborts. Does not return. */
 _Noreturn void ruc_check_abort(const char *file, int line, const char *cond);

@@ -103,8 +103,8 @@ static member_t *enlist(ruc_fleet_t *fleet, const ruc_record_t *record)
                               .helper = fleet->config.helper,
                               .beat_ms = fleet->config.beat_ms};
     member->fleet = fleet;
-    member->driver = ruc_driver_new(fleet->loop, ruc_record_text(record, "driver"), &spec, on_news,
-                                    member);
+    member->driver =
+        ruc_driver_new(fleet->loop, ruc_record_text(record, "driver"), &spec, on_news, member);
     if (member->driver == NULL) {
         free(member);
         return NULL;

@@ -3,11 +3,10 @@
 #ifndef RUC_ENGINE_FLEET_H
 #define RUC_ENGINE_FLEET_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <uv.h>
-
-#include <jansson.h>
 
 #include "engine/driver.h"
 #include "engine/record.h"

@@ -98,13 +98,18 @@ static int complete(json_t *doc)
             return RUC_EFULL;
         }
     }
-    json_t *exit = json_object_get(doc, "exit");
+    /* Always the same three, in the same order; doc may share the old one with other snapshots. */
+    json_t *exit = json_object();
     static const char *const parts[] = {"code", "signal", "oom"};
     for (size_t i = 0; i < 3; i++) {
-        if (json_object_get(exit, parts[i]) == NULL &&
-            json_object_set_new(exit, parts[i], json_null()) < 0) {
+        json_t *part = json_object_get(json_object_get(doc, "exit"), parts[i]);
+        if (json_object_set_new(exit, parts[i], part == NULL ? json_null() : json_incref(part)) < 0) {
+            json_decref(exit);
             return RUC_EFULL;
         }
+    }
+    if (json_object_set_new(doc, "exit", exit) < 0) {
+        return RUC_EFULL;
     }
     return 0;
 }

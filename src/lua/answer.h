@@ -9,7 +9,7 @@
 #define RUC_ANSWER_HEADERS 32
 
 /* Answers with a record as clients see it, without a copy. The stream is gone afterwards. */
-void ruc_answer_record(ruc_app_t *app, ruc_http_stream_t *stream, int status,
-                       ruc_record_t *record, const ruc_http_header_t *headers, size_t n);
+void ruc_answer_record(ruc_app_t *app, ruc_http_stream_t *stream, int status, ruc_record_t *record,
+                       const ruc_http_header_t *headers, size_t n);
 
 #endif

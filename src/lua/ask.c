@@ -1,11 +1,10 @@
 /* ask.c - see ask.h. The asker waits in its state; the answer is a job in the operator's. */
 #include "lua/ask.h"
 
+#include <lauxlib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <lauxlib.h>
 
 #include "core/clock.h"
 #include "core/metrics.h"

@@ -8,10 +8,10 @@
 #include "lua/generation.h"
 #include "lua/job.h"
 
-/* YIELDS until the answer is there; `return` it. Calls the policy's function (or, with `field`, that
- * field of the policy's table) of the serving generation with the `nargs` arguments on top of L's
- * stack. Returns true and the results, or nil, message, code. `seconds`: the call is given up after
- * that (0: no bound; for those that may wait). */
+/* YIELDS until the answer is there; `return` it. Calls the policy's function (or, with `field`,
+ * that field of the policy's table) of the serving generation with the `nargs` arguments on top of
+ * L's stack. Returns true and the results, or nil, message, code. `seconds`: the call is given up
+ * after that (0: no bound; for those that may wait). */
 int ruc_ask_policy(lua_State *L, ruc_policy_t policy, const char *field, int nargs,
                    ruc_phase_t phase, double seconds);
 

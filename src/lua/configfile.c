@@ -3,12 +3,11 @@
 #include "lua/configfile.h"
 
 #include <ctype.h>
+#include <lauxlib.h>
+#include <lualib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <lauxlib.h>
-#include <lualib.h>
 
 #include "lua/value.h"
 #include "lua/view.h"
@@ -25,12 +24,10 @@ typedef struct run {
 static int run_file(lua_State *L)
 {
     run_t *run = lua_touserdata(L, 1);
-    static const luaL_Reg libraries[] = {{LUA_GNAME, luaopen_base},
-                                         {LUA_TABLIBNAME, luaopen_table},
-                                         {LUA_STRLIBNAME, luaopen_string},
-                                         {LUA_MATHLIBNAME, luaopen_math},
-                                         {LUA_OSLIBNAME, luaopen_os},
-                                         {NULL, NULL}};
+    static const luaL_Reg libraries[] = {
+        {LUA_GNAME, luaopen_base},        {LUA_TABLIBNAME, luaopen_table},
+        {LUA_STRLIBNAME, luaopen_string}, {LUA_MATHLIBNAME, luaopen_math},
+        {LUA_OSLIBNAME, luaopen_os},      {NULL, NULL}};
     for (const luaL_Reg *library = libraries; library->func != NULL; library++) {
         luaL_requiref(L, library->name, library->func, 1);
         lua_pop(L, 1);
@@ -119,7 +116,8 @@ int ruc_configfile_lay(ruc_config_t *config, const char *path, const char *text,
             memcpy(text_only, problem->text, sizeof text_only);
             int line = line_of(text, problem->path);
             if (line > 0) {
-                snprintf(problem->text, sizeof problem->text, "%s:%d: %.400s", path, line, text_only);
+                snprintf(problem->text, sizeof problem->text, "%s:%d: %.400s", path, line,
+                         text_only);
             } else {
                 snprintf(problem->text, sizeof problem->text, "%s: %.400s", path, text_only);
             }

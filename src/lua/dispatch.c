@@ -1,13 +1,12 @@
-/* dispatch.c - see dispatch.h. A request finds its route in the serving generation and becomes a job
- * there; what the handler returns (status, body, headers) is rendered here. */
+/* dispatch.c - see dispatch.h. A request finds its route in the serving generation and becomes a
+ * job there; what the handler returns (status, body, headers) is rendered here. */
 #include "lua/dispatch.h"
 
+#include <lauxlib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-#include <lauxlib.h>
 
 #include "core/clock.h"
 #include "core/log.h"
@@ -168,8 +167,7 @@ static void send_answer(handling_t *handling, rendering_t *r)
         return;
     }
     if (r->record != NULL) {
-        ruc_answer_record(handling->app, stream, r->status, r->record, r->headers,
-                          r->header_count);
+        ruc_answer_record(handling->app, stream, r->status, r->record, r->headers, r->header_count);
         return;
     }
     memcpy(all, r->headers, r->header_count * sizeof *all);
@@ -194,7 +192,8 @@ static void handled(void *arg, ruc_outcome_t outcome, lua_State *co, int n)
     } else if (outcome != RUC_JOB_OK) {
         bool stopping = outcome == RUC_JOB_CANCELLED;
         ruc_http_problem(handling->request->stream, stopping ? 503 : 500, NULL,
-                         stopping ? "the request was ended" : "the handler failed; the log says why");
+                         stopping ? "the request was ended"
+                                  : "the handler failed; the log says why");
     } else {
         rendering_t r = {.handling = handling, .co = co, .n = n};
         ruc_buf_init(&r.body, BODY_MAX);
@@ -272,9 +271,10 @@ void ruc_dispatch_request(ruc_http_stream_t *stream, void *arg)
     ruc_app_t *app = arg;
     static ruc_http_match_t match; /* read before this returns */
     if (!host_is_ours(app, stream->authority) || !origin_is_ours(app, stream)) {
-        ruc_http_problem(stream, 403, NULL,
-                         "without authentication only requests to a loopback or the listen address, "
-                         "and of no foreign origin, are served");
+        ruc_http_problem(
+            stream, 403, NULL,
+            "without authentication only requests to a loopback or the listen address, "
+            "and of no foreign origin, are served");
         return;
     }
     const ruc_http_router_t *router = ruc_scripts_now(app->scripts)->router;
@@ -300,9 +300,8 @@ void ruc_dispatch_done(ruc_http_stream_t *stream, void *arg)
     char code[8];
     double seconds = (double)(ruc_clock_mono_ns() - stream->begun_ns) / 1e9;
     snprintf(code, sizeof code, "%d", stream->status);
-    ruc_metric_add(ruc_metrics_series(RUC_M_HTTP_REQUESTS,
-                                      stream->data != NULL ? stream->data : "", code),
-                   1);
+    ruc_metric_add(
+        ruc_metrics_series(RUC_M_HTTP_REQUESTS, stream->data != NULL ? stream->data : "", code), 1);
     ruc_metric_observe(ruc_metrics_series(RUC_M_HTTP_REQUEST), seconds);
     if (ruc_log_wants(RUC_LOG_HTTP, RUC_DEBUG)) {
         const char *before = ruc_log_context(stream->request_id);

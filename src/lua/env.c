@@ -1,19 +1,18 @@
 /* env.c - see env.h. */
 #include "lua/env.h"
 
-#include <string.h>
-
 #include <lauxlib.h>
 #include <lualib.h>
+#include <string.h>
 
 #include "lua/prims.h"
 
 /* What a file sees of Lua's own library; "os" and "string" are trimmed below. */
 static const char *const allowed[] = {
-    "assert", "error",    "getmetatable", "ipairs",    "math",     "next",  "os",    "pairs",
-    "pcall",  "print",    "rawequal",     "rawget",    "rawlen",   "rawset", "require", "rucat",
-    "select", "coroutine", "setmetatable", "string",   "table",    "tonumber", "tostring", "type",
-    "utf8",   "warn",     "xpcall",       "_VERSION",  NULL,
+    "assert", "error",     "getmetatable", "ipairs",   "math",   "next",     "os",       "pairs",
+    "pcall",  "print",     "rawequal",     "rawget",   "rawlen", "rawset",   "require",  "rucat",
+    "select", "coroutine", "setmetatable", "string",   "table",  "tonumber", "tostring", "type",
+    "utf8",   "warn",      "xpcall",       "_VERSION", NULL,
 };
 static const char *const allowed_os[] = {"clock", "date", "difftime", "time", NULL};
 

@@ -165,9 +165,8 @@ int ruc_fileset_read(ruc_fileset_t *set, const char *const *roots, size_t count,
 const ruc_file_t *ruc_fileset_find(const ruc_fileset_t *set, const char *name)
 {
     ruc_file_t key = {.name = (char *)name};
-    return set->count == 0
-               ? NULL
-               : bsearch(&key, set->files, set->count, sizeof *set->files, by_name);
+    return set->count == 0 ? NULL
+                           : bsearch(&key, set->files, set->count, sizeof *set->files, by_name);
 }
 
 /* ---- saved sets ---- */

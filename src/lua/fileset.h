@@ -11,9 +11,9 @@
 
 #include "core/err.h"
 
-#define RUC_FILES_MAX 2000              /* files in a set */
-#define RUC_FILE_MAX (1024u * 1024u)    /* bytes of one */
-#define RUC_FILES_BYTES (16u << 20)     /* bytes of all */
+#define RUC_FILES_MAX 2000           /* files in a set */
+#define RUC_FILE_MAX (1024u * 1024u) /* bytes of one */
+#define RUC_FILES_BYTES (16u << 20)  /* bytes of all */
 
 typedef struct ruc_file {
     char *name; /* relative: "policies/restart.lua" */

@@ -2,11 +2,10 @@
 #include "lua/generation.h"
 
 #include <ctype.h>
+#include <lauxlib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <lauxlib.h>
 
 #include "core/log.h"
 #include "lua/env.h"
@@ -166,7 +165,8 @@ static void add_route(lua_State *L, loading_t *loading, const char *text)
                  other != NULL ? other->file : why.text);
         add_error(loading->report, problem);
     } else if (rc < 0) {
-        snprintf(problem, sizeof problem, "%s: route '%s': %s", loading->file->path, text, why.text);
+        snprintf(problem, sizeof problem, "%s: route '%s': %s", loading->file->path, text,
+                 why.text);
         add_error(loading->report, problem);
     }
 }
@@ -176,12 +176,14 @@ static int load_handler(lua_State *L)
     loading_t *loading = lua_touserdata(L, 1);
     run_value(L, loading);
     if (!lua_istable(L, -1)) {
-        return wrong(L, loading, "a handler file must return a table { [\"METHOD /path\"] = function }");
+        return wrong(L, loading,
+                     "a handler file must return a table { [\"METHOD /path\"] = function }");
     }
     lua_pushnil(L);
     while (lua_next(L, -2)) {
         if (lua_type(L, -2) != LUA_TSTRING || !lua_isfunction(L, -1)) {
-            return wrong(L, loading, "a handler file must return a table of functions by \"METHOD /path\"");
+            return wrong(L, loading,
+                         "a handler file must return a table of functions by \"METHOD /path\"");
         }
         add_route(L, loading, lua_tostring(L, -2));
         lua_pop(L, 1);
@@ -265,11 +267,13 @@ static int load_template(lua_State *L)
     char name[128];
     base_name(loading->file->name, name);
     if (name[0] == '\0' || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != strlen(name)) {
-        return wrong(L, loading, "a template's name is TYPE_PLATFORM.lua or PLATFORM.lua, of a-z 0-9 -");
+        return wrong(L, loading,
+                     "a template's name is TYPE_PLATFORM.lua or PLATFORM.lua, of a-z 0-9 -");
     }
     run_value(L, loading);
     if (!lua_istable(L, -1)) {
-        return wrong(L, loading, "a template must return a table { submit = function(engine, ctx) }");
+        return wrong(L, loading,
+                     "a template must return a table { submit = function(engine, ctx) }");
     }
     if (lua_getfield(L, -1, "submit") != LUA_TFUNCTION) {
         return wrong(L, loading, "a template must have a function 'submit'");
@@ -371,7 +375,8 @@ ruc_generation_t *ruc_generation_new(ruc_app_t *app, ruc_fileset_t *files, uint6
     }
     size_t cap = (size_t)ruc_config_number(app->config, "limits.lua_memory");
     generation->router = ruc_http_router_new();
-    generation->vm = generation->router == NULL ? NULL : ruc_vm_new(app, RUC_VM_OPERATOR, cap, &why);
+    generation->vm =
+        generation->router == NULL ? NULL : ruc_vm_new(app, RUC_VM_OPERATOR, cap, &why);
     if (generation->vm == NULL) {
         add_error(report, "not enough memory for a script generation");
         generation_free(generation);

@@ -62,8 +62,8 @@ ruc_generation_t *ruc_generation_new(ruc_app_t *app, ruc_fileset_t *files, uint6
 /* Serves no new job; it goes when its last one has ended. */
 void ruc_generation_retire(ruc_generation_t *generation);
 
-/* Pushes the submit function of the template for that type and platform on vm->L: <type>_<platform>,
- * else <platform>. False: there is none (nothing is pushed). */
+/* Pushes the submit function of the template for that type and platform on vm->L:
+ * <type>_<platform>, else <platform>. False: there is none (nothing is pushed). */
 bool ruc_generation_template(ruc_generation_t *generation, const char *type, const char *platform);
 
 /* Appends the names of the templates there are: "sail_local, spark_local, external". */

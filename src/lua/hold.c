@@ -1,11 +1,10 @@
 /* hold.c - see hold.h. */
 #include "lua/hold.h"
 
+#include <lauxlib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <lauxlib.h>
 #include <utlist.h>
 
 #include "engine/verbs.h"
@@ -76,14 +75,16 @@ static ruc_http_stream_t *let_go(held_t *held)
     return stream;
 }
 
-static void answer(held_t *held)
+/* Answers with the engine as it is, or, where it is gone, as it was last. */
+static void answer(held_t *held, ruc_record_t *last)
 {
     ruc_app_t *app = held->app;
     ruc_record_t *record = ruc_table_find(app->table, held->id);
     int status = held->status;
     ruc_http_stream_t *stream = let_go(held);
+    record = record == NULL ? last : record;
     if (record == NULL) {
-        ruc_http_respond(stream, 204, NULL, 0, NULL, 0);
+        ruc_http_problem(stream, 404, NULL, "there is no such engine");
     } else {
         ruc_answer_record(app, stream, status, record, NULL, 0);
     }
@@ -92,16 +93,16 @@ static void answer(held_t *held)
 static void changed(ruc_watcher_t *watcher, ruc_record_t *before, ruc_record_t *after)
 {
     held_t *held = (held_t *)watcher; /* the first member */
-    const ruc_record_t *record = after != NULL ? after : before;
+    ruc_record_t *record = after != NULL ? after : before;
     if (strcmp(record->id, held->id) == 0 &&
         (after == NULL || ruc_verb_settled(after, held->verb))) {
-        answer(held);
+        answer(held, record);
     }
 }
 
 static void too_long(uv_timer_t *timer)
 {
-    answer(timer->data);
+    answer(timer->data, NULL);
 }
 
 static void peer_gone(ruc_http_stream_t *stream, void *arg)
@@ -133,7 +134,7 @@ void ruc_hold_begin(ruc_app_t *app, ruc_http_stream_t *stream, int status, const
     held->timer.data = held;
     DL_APPEND(all_held, held);
     if (record == NULL || app->closing || ruc_verb_settled(record, verb)) {
-        answer(held);
+        answer(held, NULL);
         return;
     }
     ruc_table_watch(app->table, &held->watcher);
@@ -144,6 +145,6 @@ void ruc_hold_begin(ruc_app_t *app, ruc_http_stream_t *stream, int status, const
 void ruc_hold_end_all(void)
 {
     while (all_held != NULL) {
-        answer(all_held);
+        answer(all_held, NULL);
     }
 }

@@ -15,8 +15,8 @@ void ruc_hold_push(lua_State *L, const char *id, const char *verb, int64_t ms);
 /* True when what is at `index` is a hold; its parts are copied out (id 27, verb 8 bytes). */
 bool ruc_hold_test(lua_State *L, int index, char *id, char *verb, int64_t *ms);
 
-/* Keeps the stream until then and answers with `status` and the engine as it is (204 when it is
- * gone). Takes the stream over in every case. */
+/* Keeps the stream until then and answers with `status` and the engine as it is (as it was last,
+ * when it is gone). Takes the stream over in every case. */
 void ruc_hold_begin(ruc_app_t *app, ruc_http_stream_t *stream, int status, const char *id,
                     const char *verb, int64_t ms);
 

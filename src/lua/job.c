@@ -1,11 +1,10 @@
 /* job.c - see job.h. The only file that calls lua_resume. */
 #include "lua/job.h"
 
+#include <lauxlib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <lauxlib.h>
 #include <uthash.h>
 #include <utlist.h>
 
@@ -212,8 +211,8 @@ static void enqueue(ruc_job_t *job, int nargs)
 
 /* ---- the interface ---- */
 
-int ruc_job_start(ruc_vm_t *vm, ruc_phase_t phase, int nargs, const char *what,
-                  const char *request, ruc_job_done done, void *arg, uint64_t *id)
+int ruc_job_start(ruc_vm_t *vm, ruc_phase_t phase, int nargs, const char *what, const char *request,
+                  ruc_job_done done, void *arg, uint64_t *id)
 {
     ruc_why_t why;
     ruc_job_t *job = all.total >= all.most ? NULL : calloc(1, sizeof *job);

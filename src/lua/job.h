@@ -1,14 +1,13 @@
 /* job.h - one job is one coroutine is one unit of work: a request, a policy's call, a script.
  *
  * job.c is the one place that resumes Lua. A primitive that waits takes a ticket, starts its work,
- * and yields by ruc_job_wait; whoever completes the work wakes the job by the ticket. A ticket whose
- * wait is over (the job was cancelled, or woken before) does nothing. Loop thread only. */
+ * and yields by ruc_job_wait; whoever completes the work wakes the job by the ticket. A ticket
+ * whose wait is over (the job was cancelled, or woken before) does nothing. Loop thread only. */
 #ifndef RUC_LUA_JOB_H
 #define RUC_LUA_JOB_H
 
-#include <stdint.h>
-
 #include <lua.h>
+#include <stdint.h>
 
 #include "lua/vm.h"
 
@@ -49,11 +48,11 @@ typedef struct ruc_ticket {
 
 /* Starts a job: the function and its `nargs` arguments are on top of vm->L and are taken off it.
  * `what` names it in the log (copied, cut). It runs at once unless another job is running, then
- * after it. `request` is the request id its log lines carry, or NULL (copied). `id` (may be NULL) is
- * set before it runs. 0, or UV_ENOMEM, or RUC_EFULL (the bound on jobs): `done` is then not
+ * after it. `request` is the request id its log lines carry, or NULL (copied). `id` (may be NULL)
+ * is set before it runs. 0, or UV_ENOMEM, or RUC_EFULL (the bound on jobs): `done` is then not
  * called. */
-int ruc_job_start(ruc_vm_t *vm, ruc_phase_t phase, int nargs, const char *what,
-                  const char *request, ruc_job_done done, void *arg, uint64_t *id);
+int ruc_job_start(ruc_vm_t *vm, ruc_phase_t phase, int nargs, const char *what, const char *request,
+                  ruc_job_done done, void *arg, uint64_t *id);
 
 /* Ends a job that waits or has not begun; `done` is called with RUC_JOB_CANCELLED. */
 void ruc_job_cancel(ruc_job_t *job);
@@ -77,9 +76,9 @@ void ruc_job_need(lua_State *L, int mask, const char *primitive);
  * not wait, or a coroutine of the script's own. */
 ruc_ticket_t ruc_job_ticket(lua_State *L, const char *primitive);
 
-/* YIELDS until the ticket is woken; `return` it. `cancel(arg)` (may be NULL) is called if the job is
- * cancelled first: it must see to it that the work's end does no harm. What the waker pushes is what
- * the primitive returns. */
+/* YIELDS until the ticket is woken; `return` it. `cancel(arg)` (may be NULL) is called if the job
+ * is cancelled first: it must see to it that the work's end does no harm. What the waker pushes is
+ * what the primitive returns. */
 int ruc_job_wait(lua_State *L, void (*cancel)(void *arg), void *arg);
 
 /* Wakes the job of that ticket. `push(L, arg)` puts the primitive's results on a stack of that

@@ -1,9 +1,8 @@
 /* monitor.c - see monitor.h. */
 #include "lua/monitor.h"
 
-#include <string.h>
-
 #include <lauxlib.h>
+#include <string.h>
 
 #include "core/clock.h"
 #include "core/log.h"
@@ -59,30 +58,41 @@ static void driver_news(void *arg, const char *engine, bool beat_only)
 static void count_move(ruc_record_t *before, ruc_record_t *after)
 {
     if (before == NULL || after == NULL || before->state != after->state) {
-        ruc_metric_add(ruc_metrics_series(RUC_M_ENGINE_TRANSITIONS,
-                                          before == NULL ? "" : ruc_state_name(before->state),
-                                          after == NULL ? "" : ruc_state_name(after->state),
-                                          after == NULL ? "Deleted"
-                                                        : ruc_record_text(after, "reason")),
-                       1);
+        ruc_metric_add(
+            ruc_metrics_series(RUC_M_ENGINE_TRANSITIONS,
+                               before == NULL ? "" : ruc_state_name(before->state),
+                               after == NULL ? "" : ruc_state_name(after->state),
+                               after == NULL ? "Deleted" : ruc_record_text(after, "reason")),
+            1);
     }
+}
+
+/* True when there is something worth a line: not each write is. */
+static bool worth_a_line(const ruc_record_t *before, const ruc_record_t *after)
+{
+    return before == NULL || before->state != after->state || before->desired != after->desired ||
+           strcmp(ruc_record_text(before, "reason"), ruc_record_text(after, "reason")) != 0 ||
+           strcmp(ruc_record_text(before, "health"), ruc_record_text(after, "health")) != 0;
 }
 
 static void record_changed(ruc_watcher_t *watcher, ruc_record_t *before, ruc_record_t *after)
 {
     (void)watcher;
     count_move(before, after);
-    if (after != NULL) {
-        ruc_log(RUC_LOG_ENGINE, RUC_INFO, "engine %s (%s) epoch %llu: %s, wanted %s, %s%s%s",
+    if (after == NULL) {
+        ruc_log(RUC_LOG_ENGINE, RUC_INFO, "engine %s (%s) is deleted", before->name, before->id);
+        ruc_agenda_put(monitor.app->agenda, before->id, 0); /* what is kept for it goes */
+        return;
+    }
+    if (worth_a_line(before, after)) {
+        const char *message = ruc_record_text(after, "message");
+        ruc_log(RUC_LOG_ENGINE, RUC_INFO, "engine %s (%s) epoch %llu: %s, wanted %s, %s, %s%s%s",
                 after->name, after->id, (unsigned long long)after->epoch,
                 ruc_state_name(after->state), ruc_record_text(after, "desired"),
-                ruc_record_text(after, "reason"),
-                ruc_record_text(after, "message")[0] != '\0' ? ": " : "",
-                ruc_record_text(after, "message"));
-        ruc_agenda_put(monitor.app->agenda, after->id, 0);
-    } else {
-        ruc_log(RUC_LOG_ENGINE, RUC_INFO, "engine %s (%s) is deleted", before->name, before->id);
+                ruc_record_text(after, "reason"), ruc_record_text(after, "health"),
+                message[0] != '\0' ? ": " : "", message);
     }
+    ruc_agenda_put(monitor.app->agenda, after->id, 0);
 }
 
 int ruc_monitor_prepare(ruc_app_t *app, ruc_why_t *why)

@@ -1,10 +1,9 @@
 /* options.c - see options.h. */
 #include "lua/options.h"
 
+#include <lauxlib.h>
 #include <math.h>
 #include <string.h>
-
-#include <lauxlib.h>
 
 #define MOST_SECONDS 315360000.0
 

@@ -1,12 +1,11 @@
-/* options.h - reads the fields of an options table, `rucat.http.request{url = ...}`. Each RAISES on a
- * wrong type and names the field. */
+/* options.h - reads the fields of an options table, `rucat.http.request{url = ...}`. Each RAISES on
+ * a wrong type and names the field. */
 #ifndef RUC_LUA_OPTIONS_H
 #define RUC_LUA_OPTIONS_H
 
+#include <lua.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-#include <lua.h>
 
 /* RAISES unless the value at `index` is a table whose keys are all in `names` (NULL-terminated). */
 void ruc_options_check(lua_State *L, int index, const char *const *names);

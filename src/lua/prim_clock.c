@@ -61,8 +61,8 @@ static int clock_uuid(lua_State *L)
 void ruc_prim_clock(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"now", clock_now},           {"monotonic", clock_monotonic}, {"text", clock_text},
-        {"parse", clock_parse},       {"duration", clock_duration},   {"uuid", clock_uuid},
+        {"now", clock_now},     {"monotonic", clock_monotonic}, {"text", clock_text},
+        {"parse", clock_parse}, {"duration", clock_duration},   {"uuid", clock_uuid},
         {NULL, NULL},
     };
     luaL_newlib(L, functions);

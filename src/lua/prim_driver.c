@@ -6,13 +6,12 @@
  *     rucat.driver.put(id, 5)                 -- look at it again in 5 s
  */
 #include <errno.h>
+#include <lauxlib.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include <lauxlib.h>
 
 #include "core/clock.h"
 #include "core/metrics.h"
@@ -90,7 +89,8 @@ static int driver_seen(lua_State *L)
     set_number(L, "ready", (double)seen->ready_ms / 1000);
     set_number(L, "ended", (double)seen->ended_ms / 1000);
     if (seen->beat_mono_ms != 0) {
-        set_number(L, "beat_age", 0.001 + (double)(ruc_clock_mono_ms() - seen->beat_mono_ms) / 1000);
+        set_number(L, "beat_age",
+                   0.001 + (double)(ruc_clock_mono_ms() - seen->beat_mono_ms) / 1000);
     }
     push_exit(L, &seen->exit);
     lua_setfield(L, -2, "exit");
@@ -303,12 +303,21 @@ static int driver_count_start(lua_State *L)
 
 void ruc_prim_driver(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"seen", driver_seen},     {"has", driver_has},       {"start", driver_start},
-        {"adopt", driver_adopt},   {"stop", driver_stop},     {"forget", driver_forget},
-        {"dirs", driver_dirs},     {"port", driver_port},     {"put", driver_put},
-        {"next", driver_next},     {"spawn", driver_spawn},   {"prune", driver_prune},
-        {"remove", driver_remove}, {"count_restart", driver_count_restart},
-        {"count_start", driver_count_start}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"seen", driver_seen},
+                                         {"has", driver_has},
+                                         {"start", driver_start},
+                                         {"adopt", driver_adopt},
+                                         {"stop", driver_stop},
+                                         {"forget", driver_forget},
+                                         {"dirs", driver_dirs},
+                                         {"port", driver_port},
+                                         {"put", driver_put},
+                                         {"next", driver_next},
+                                         {"spawn", driver_spawn},
+                                         {"prune", driver_prune},
+                                         {"remove", driver_remove},
+                                         {"count_restart", driver_count_restart},
+                                         {"count_start", driver_count_start},
+                                         {NULL, NULL}};
     luaL_newlib(L, functions);
 }

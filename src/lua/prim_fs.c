@@ -6,13 +6,12 @@
  * relative name is looked up in those in turn. A tool reads anything. */
 #include <errno.h>
 #include <fcntl.h>
+#include <lauxlib.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <lauxlib.h>
 
 #include "core/buf.h"
 #include "lua/job.h"

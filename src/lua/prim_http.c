@@ -2,16 +2,16 @@
  *
  *     local answer, why, code = rucat.http.request{ url = "http://127.0.0.1:4040/api/v1/version",
  *                                                   timeout = 3 }                     -- waits
- *     if answer and answer.status == 200 then print(answer.body, answer.headers["content-type"]) end
+ *     if answer and answer.status == 200 then print(answer.body, answer.headers["content-type"])
+ * end
  *
  * and the way a handler tells of a problem (RFC 9457):
  *
  *     return rucat.http.problem(404, "no engine 'x'")
  */
+#include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <lauxlib.h>
 
 #include "http/client.h"
 #include "http/status.h"
@@ -97,9 +97,9 @@ static size_t read_headers(lua_State *L, ruc_http_header_t *headers)
 
 static int http_request(lua_State *L)
 {
-    static const char *const names[] = {"url",     "method",           "headers", "body", "timeout",
-                                        "max_body", "follow_redirects", "unix",    "ca",   "insecure",
-                                        NULL};
+    static const char *const names[] = {
+        "url",  "method", "headers",  "body", "timeout", "max_body", "follow_redirects",
+        "unix", "ca",     "insecure", NULL};
     ruc_http_header_t headers[HEADERS_MAX];
     ruc_options_check(L, 1, names);
     lua_settop(L, 1);

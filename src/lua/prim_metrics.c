@@ -3,9 +3,8 @@
  *     local hits = rucat.metrics.counter("acme_hits_total", "Hits.", { "team" })
  *     hits:add(1, "red")
  */
-#include <string.h>
-
 #include <lauxlib.h>
+#include <string.h>
 
 #include "core/metrics.h"
 #include "engine/table.h"
@@ -106,9 +105,9 @@ static void gauge_engines(ruc_table_t *table)
     }
     for (size_t i = 0; i < ruc_table_count(table); i++) {
         ruc_record_t *record = ruc_table_at(table, i);
-        ruc_metric_t *metric = ruc_metrics_series(
-            RUC_M_ENGINES, ruc_state_name(record->state), ruc_record_text(record, "type"),
-            ruc_record_text(record, "platform"));
+        ruc_metric_t *metric = ruc_metrics_series(RUC_M_ENGINES, ruc_state_name(record->state),
+                                                  ruc_record_text(record, "type"),
+                                                  ruc_record_text(record, "platform"));
         size_t place = 0;
         while (place < known_count && known[place] != metric) {
             place++;
@@ -142,8 +141,10 @@ static int metrics_render(lua_State *L)
 void ruc_prim_metrics(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"counter", metrics_counter},     {"gauge", metrics_gauge},
-        {"histogram", metrics_histogram}, {"render", metrics_render},
+        {"counter", metrics_counter},
+        {"gauge", metrics_gauge},
+        {"histogram", metrics_histogram},
+        {"render", metrics_render},
         {NULL, NULL},
     };
     static const luaL_Reg methods[] = {

@@ -8,9 +8,8 @@
  *     rucat.policy.unhealthy(engine, why)           rucat.policy.submit(engine, ctx)
  *     rucat.policy.health()   -- interval, timeout, failures of the serving health policy
  */
-#include <string.h>
-
 #include <lauxlib.h>
+#include <string.h>
 
 #include "core/clock.h"
 #include "core/log.h"
@@ -107,9 +106,7 @@ static int policy_allow(lua_State *L)
     if (answer == 0) {
         const char *why = lua_isstring(L, -1) ? lua_tostring(L, -1) : "not allowed";
         /* Who may not even see it is told what they are told of an engine that is not there. */
-        int seen = lua_isnil(L, 3)              ? 1
-                   : strcmp(verb, "read") == 0 ? 0
-                                               : ask_auth(L, 1, "read", 3);
+        int seen = lua_isnil(L, 3) ? 1 : strcmp(verb, "read") == 0 ? 0 : ask_auth(L, 1, "read", 3);
         if (seen == 0) {
             push_problem(L, 404, "there is no such engine", NULL);
         } else if (seen == 1) {
@@ -245,10 +242,13 @@ void ruc_prim_policy(lua_State *L)
 {
     static const luaL_Reg operators[] = {
         {"allow", policy_allow}, {"admit", policy_admit}, {NULL, NULL}};
-    static const luaL_Reg systems[] = {
-        {"restart", policy_restart}, {"probe", policy_probe},   {"unhealthy", policy_unhealthy},
-        {"submit", policy_submit},   {"health", policy_health}, {"nonsense", policy_nonsense},
-        {NULL, NULL}};
+    static const luaL_Reg systems[] = {{"restart", policy_restart},
+                                       {"probe", policy_probe},
+                                       {"unhealthy", policy_unhealthy},
+                                       {"submit", policy_submit},
+                                       {"health", policy_health},
+                                       {"nonsense", policy_nonsense},
+                                       {NULL, NULL}};
     lua_newtable(L);
     luaL_setfuncs(L, ruc_vm_of(L)->kind == RUC_VM_SYSTEM ? systems : operators, 0);
 }

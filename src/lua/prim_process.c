@@ -6,11 +6,10 @@
  *
  * argv only, never a shell. A script's child gets the environment it is given and PATH; a tool's
  * inherits. Drivers of engines are not started here but by templates. */
+#include <lauxlib.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <signal.h>
-#include <lauxlib.h>
 
 #include "lua/job.h"
 #include "lua/options.h"
@@ -241,7 +240,7 @@ static ruc_child_io_t read_io(lua_State *L, const char *name)
 
 static int process_spawn(lua_State *L)
 {
-    static const char *const names[] = {"argv", "env",    "cwd",  "input",
+    static const char *const names[] = {"argv",   "env",    "cwd",  "input",
                                         "stdout", "stderr", "keep", NULL};
     char *argv[ARGS_MAX + 1], *env[ENV_MAX + 2];
     ruc_vm_t *vm = ruc_vm_of(L);

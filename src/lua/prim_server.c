@@ -4,9 +4,8 @@
  *     rucat.server.scripts()   -- generation, files, last error
  *     rucat.server.reload()    -- waits; the report, or nil, the report
  */
-#include <stdlib.h>
-
 #include <lauxlib.h>
+#include <stdlib.h>
 
 #include "lua/job.h"
 #include "lua/prims.h"
@@ -146,10 +145,13 @@ static int server_info(lua_State *L)
 
 void ruc_prim_server(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"scripts", server_scripts},     {"reload", server_reload},
-        {"ready", server_ready},         {"templates", server_templates},
-        {"has_template", server_has_template}, {"config", server_config},
-        {"info", server_info},           {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"scripts", server_scripts},
+                                         {"reload", server_reload},
+                                         {"ready", server_ready},
+                                         {"templates", server_templates},
+                                         {"has_template", server_has_template},
+                                         {"config", server_config},
+                                         {"info", server_info},
+                                         {NULL, NULL}};
     luaL_newlib(L, functions);
 }

@@ -7,10 +7,9 @@
  *     local events, more = rucat.store.events.list{ engine = e.id }        -- waits
  *
  * Writes wait until they are stored. Reconcile (the system's state) may also change and remove. */
+#include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <lauxlib.h>
 
 #include "engine/logs.h"
 #include "engine/verbs.h"
@@ -378,10 +377,10 @@ static int events_list(lua_State *L)
 
 void ruc_prim_store(lua_State *L)
 {
-    static const luaL_Reg engines[] = {
-        {"get", engines_get},   {"list", engines_list}, {"create", engines_create},
-        {"verb", engines_verb}, {"note", engines_note}, {"hold", engines_hold},
-        {"logs", engines_logs}, {NULL, NULL}};
+    static const luaL_Reg engines[] = {{"get", engines_get},       {"list", engines_list},
+                                       {"create", engines_create}, {"verb", engines_verb},
+                                       {"note", engines_note},     {"hold", engines_hold},
+                                       {"logs", engines_logs},     {NULL, NULL}};
     static const luaL_Reg system[] = {{"change", engines_change},
                                       {"remove", engines_remove},
                                       {"whole", engines_whole},

@@ -3,10 +3,9 @@
  *     local ok, why = rucat.tcp.connect("127.0.0.1", 15002, 3)   -- waits; the connection is closed
  *     local reply = rucat.tcp.exchange("127.0.0.1", 3000, bytes, 5, 65536)   -- tools only
  */
+#include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <lauxlib.h>
 
 #include "core/buf.h"
 #include "lua/job.h"

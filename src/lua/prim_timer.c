@@ -6,9 +6,8 @@
  *
  * Timers belong to the state they were made in and stop when it is retired (a new generation).
  * `every` does not pile up: the next interval starts when the job of the last one has ended. */
-#include <stdlib.h>
-
 #include <lauxlib.h>
+#include <stdlib.h>
 #include <utlist.h>
 
 #include "core/log.h"

@@ -2,10 +2,9 @@
  *
  *     if rucat.tty.isatty(1) then ... rucat.tty.width() ... end
  */
+#include <lauxlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
-
-#include <lauxlib.h>
 
 #include "lua/prims.h"
 

@@ -1,9 +1,8 @@
 /* prims.c - puts the module `rucat` together from prims.def. */
 #include "lua/prims.h"
 
-#include <string.h>
-
 #include <lauxlib.h>
+#include <string.h>
 
 static const struct {
     const char *name;

@@ -2,11 +2,10 @@
  * object; what a handler never looks at costs nothing. */
 #include "lua/request.h"
 
+#include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-#include <lauxlib.h>
 
 #include "http/uri.h"
 #include "lua/job.h"

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
 #include <utlist.h>
 
 #include "core/clock.h"
@@ -117,9 +116,8 @@ static void serve_with(ruc_scripts_t *scripts, ruc_generation_t *next, const cha
 static ruc_generation_t *last_good(ruc_scripts_t *scripts)
 {
     unsigned long long numbers[64];
-    size_t count = scripts->saved_dir == NULL
-                       ? 0
-                       : ruc_fileset_saved(scripts->saved_dir, numbers, 64);
+    size_t count =
+        scripts->saved_dir == NULL ? 0 : ruc_fileset_saved(scripts->saved_dir, numbers, 64);
     for (size_t i = 0; i < count; i++) {
         char dir[4096];
         ruc_load_report_t report;
@@ -139,9 +137,8 @@ static ruc_generation_t *last_good(ruc_scripts_t *scripts)
 static void save(ruc_scripts_t *scripts)
 {
     ruc_why_t why;
-    if (scripts->saved_dir != NULL &&
-        ruc_fileset_save(&scripts->now->files, scripts->saved_dir, scripts->now->number, KEEP,
-                         &why) < 0) {
+    if (scripts->saved_dir != NULL && ruc_fileset_save(&scripts->now->files, scripts->saved_dir,
+                                                       scripts->now->number, KEEP, &why) < 0) {
         ruc_log(RUC_LOG_LUA, RUC_WARN, "the scripts could not be kept: %s", why.text);
     }
 }
@@ -181,7 +178,8 @@ int ruc_scripts_open(ruc_app_t *app, ruc_load_report_t *report)
     }
     serve_with(scripts, generation, "last good");
     ruc_log(RUC_LOG_LUA, RUC_ERROR, "%s", scripts->last_error);
-    ruc_log(RUC_LOG_LUA, RUC_ERROR, "the scripts are broken: serving the last good generation, %llu",
+    ruc_log(RUC_LOG_LUA, RUC_ERROR,
+            "the scripts are broken: serving the last good generation, %llu",
             (unsigned long long)generation->number);
     return 0;
 }
@@ -210,13 +208,13 @@ json_t *ruc_scripts_status(ruc_scripts_t *scripts)
     json_t *files = json_array();
     for (size_t i = 0; i < scripts->now->files.count; i++) {
         const ruc_file_t *file = &scripts->now->files.files[i];
-        json_array_append_new(files, json_pack("{s:s, s:s}", "name", file->name, "path", file->path));
+        json_array_append_new(files,
+                              json_pack("{s:s, s:s}", "name", file->name, "path", file->path));
     }
-    return json_pack("{s:I, s:s, s:o, s:s?, s:s?}", "generation", (json_int_t)scripts->now->number,
-                     "source", scripts->source, "files", files, "last_error", scripts->last_error,
-                     "last_error_at",
-                     scripts->last_error == NULL ? NULL
-                                                 : ruc_clock_rfc3339(scripts->last_error_ms, at));
+    return json_pack(
+        "{s:I, s:s, s:o, s:s?, s:s?}", "generation", (json_int_t)scripts->now->number, "source",
+        scripts->source, "files", files, "last_error", scripts->last_error, "last_error_at",
+        scripts->last_error == NULL ? NULL : ruc_clock_rfc3339(scripts->last_error_ms, at));
 }
 
 /* ---- reload ---- */
@@ -224,12 +222,11 @@ json_t *ruc_scripts_status(ruc_scripts_t *scripts)
 static void read_work(uv_work_t *work)
 {
     ruc_scripts_t *scripts = work->data;
-    scripts->rc = ruc_fileset_read(&scripts->files, scripts->roots, scripts->root_count,
-                                   &scripts->why);
+    scripts->rc =
+        ruc_fileset_read(&scripts->files, scripts->roots, scripts->root_count, &scripts->why);
     const char *path = scripts->app->config_file;
     if (scripts->rc == 0 && path[0] != '\0') {
-        scripts->config_text =
-            ruc_file_read(path, CONFIG_MAX, &scripts->config_len, &scripts->why);
+        scripts->config_text = ruc_file_read(path, CONFIG_MAX, &scripts->config_len, &scripts->why);
         scripts->rc = scripts->config_text == NULL ? RUC_ESCRIPT : 0;
     }
 }
@@ -359,8 +356,8 @@ static int take_over(ruc_scripts_t *scripts, json_t *changed, json_t *config,
         return RUC_ESCRIPT;
     }
     list_changes(&scripts->now->files, &scripts->files, changed);
-    ruc_generation_t *next = ruc_generation_new(scripts->app, &scripts->files,
-                                                scripts->last_number + 1, report);
+    ruc_generation_t *next =
+        ruc_generation_new(scripts->app, &scripts->files, scripts->last_number + 1, report);
     if (next == NULL || reload_config(scripts, config, report) < 0) {
         if (next != NULL) {
             ruc_generation_retire(next);
@@ -393,9 +390,8 @@ static void read_done(uv_work_t *work, int status)
         ruc_log(RUC_LOG_LUA, RUC_INFO, "script generation %llu serves, %zu files changed",
                 (unsigned long long)scripts->now->number, json_array_size(changed));
     }
-    json_t *told = json_pack("{s:I, s:o, s:o, s:o}", "generation",
-                             (json_int_t)scripts->now->number, "changed", changed, "config", config,
-                             "errors", errors);
+    json_t *told = json_pack("{s:I, s:o, s:o, s:o}", "generation", (json_int_t)scripts->now->number,
+                             "changed", changed, "config", config, "errors", errors);
     tell(scripts, rc, told);
     json_decref(told);
     ruc_load_report_free(&report);

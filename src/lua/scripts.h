@@ -1,8 +1,8 @@
 /* scripts.h - the generation that serves, and the way from one to the next.
  *
  * A reload reads all files (and the configuration file) on the thread pool, builds a generation
- * beside the one that serves, and swaps only when nothing is wrong. Accepted generations are kept in
- * state_dir/scripts; a server that starts with broken scripts starts on the newest of those. */
+ * beside the one that serves, and swaps only when nothing is wrong. Accepted generations are kept
+ * in state_dir/scripts; a server that starts with broken scripts starts on the newest of those. */
 #ifndef RUC_LUA_SCRIPTS_H
 #define RUC_LUA_SCRIPTS_H
 

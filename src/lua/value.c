@@ -1,11 +1,10 @@
 /* value.c - see value.h. */
 #include "lua/value.h"
 
+#include <lauxlib.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-#include <lauxlib.h>
 #include <uv.h>
 
 #include "core/utf8.h"
@@ -80,8 +79,7 @@ static void copy(lua_State *from, int index, lua_State *to, int depth)
     default:
         record = lua_type(from, index) == LUA_TUSERDATA ? ruc_view_test(from, index) : NULL;
         if (record == NULL) {
-            luaL_error(to, "a %s cannot be handed over",
-                       lua_typename(from, lua_type(from, index)));
+            luaL_error(to, "a %s cannot be handed over", lua_typename(from, lua_type(from, index)));
         }
         ruc_view_push(to, record);
     }
@@ -237,8 +235,8 @@ static int write_view(lua_State *L, ruc_record_t *record, ruc_buf_t *out)
 {
     ruc_table_t *table = ruc_vm_of(L)->app->table;
     size_t len = 0;
-    const char *json = ruc_record_render(
-        record, table == NULL ? 0 : ruc_table_last_beat(table, record->id), &len);
+    const char *json =
+        ruc_record_render(record, table == NULL ? 0 : ruc_table_last_beat(table, record->id), &len);
     return json == NULL ? UV_ENOMEM : ruc_buf_add(out, json, len);
 }
 

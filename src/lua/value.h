@@ -6,10 +6,9 @@
 #ifndef RUC_LUA_VALUE_H
 #define RUC_LUA_VALUE_H
 
-#include <stdbool.h>
-
 #include <jansson.h>
 #include <lua.h>
+#include <stdbool.h>
 
 #include "core/buf.h"
 #include "core/err.h"

@@ -1,9 +1,8 @@
 /* view.c - see view.h. */
 #include "lua/view.h"
 
-#include <string.h>
-
 #include <lauxlib.h>
+#include <string.h>
 
 #include "core/clock.h"
 #include "lua/value.h"
@@ -132,8 +131,12 @@ static int view_gc(lua_State *L)
 void ruc_view_open(lua_State *L)
 {
     static const luaL_Reg methods[] = {
-        {"__index", view_index}, {"__newindex", view_newindex}, {"__pairs", view_pairs},
-        {"__eq", view_eq},       {"__tostring", view_tostring}, {"__gc", view_gc},
+        {"__index", view_index},
+        {"__newindex", view_newindex},
+        {"__pairs", view_pairs},
+        {"__eq", view_eq},
+        {"__tostring", view_tostring},
+        {"__gc", view_gc},
         {NULL, NULL},
     };
     if (luaL_newmetatable(L, RUC_VIEW)) {

@@ -1,11 +1,10 @@
 /* vm.c - see vm.h. */
 #include "lua/vm.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include <lauxlib.h>
 #include <lualib.h>
+#include <stdlib.h>
+#include <string.h>
 #include <utlist.h>
 
 #include "core/check.h"

@@ -6,11 +6,10 @@
 #ifndef RUC_LUA_VM_H
 #define RUC_LUA_VM_H
 
+#include <lua.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include <lua.h>
 
 #include "core/err.h"
 #include "lua/app.h"
@@ -23,11 +22,11 @@ typedef struct ruc_vm {
     lua_State *L; /* the main thread: a scratch stack, never resumed */
     ruc_vm_kind_t kind;
     ruc_app_t *app;
-    size_t used, cap;          /* bytes */
-    struct ruc_job *current;   /* the job that is running; NULL */
-    struct ruc_job *jobs;      /* all of them */
+    size_t used, cap;        /* bytes */
+    struct ruc_job *current; /* the job that is running; NULL */
+    struct ruc_job *jobs;    /* all of them */
     unsigned job_count;
-    int pool_ref;              /* table of coroutines that wait for work */
+    int pool_ref; /* table of coroutines that wait for work */
     int pool_len;
     bool retired;              /* closes when job_count is 0 */
     void (*closed)(void *arg); /* told just before it is freed; may be NULL */
