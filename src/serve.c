@@ -154,6 +154,10 @@ static void config_changed(ruc_app_t *app)
 {
     set_levels(app->config);
     ruc_job_bound((unsigned)ruc_config_number(app->config, "limits.jobs"));
+    if (app->fleet != NULL) {
+        ruc_fleet_set_log_max(app->fleet,
+                              (int64_t)ruc_config_number(app->config, "limits.log_file"));
+    }
 }
 
 static ruc_log_format_t log_format(const ruc_config_t *config)
