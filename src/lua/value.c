@@ -187,13 +187,21 @@ static int write_list(lua_State *L, int index, lua_Integer n, ruc_buf_t *out, ru
 }
 
 /* Keys are written sorted, so that the same value always is the same text. */
+typedef struct key {
+    const char *text; /* anchored by the table */
+    size_t len;
+} key_text_t;
+
 static int by_text(const void *a, const void *b)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    const key_text_t *x = a, *y = b;
+    size_t len = x->len < y->len ? x->len : y->len;
+    int order = memcmp(x->text, y->text, len);
+    return order != 0 ? order : (x->len > y->len) - (x->len < y->len);
 }
 
-/* Collects the keys of the table at `index` (anchored by it) into *keys, which the caller frees. */
-static int collect_keys(lua_State *L, int index, const char ***keys, size_t *count, ruc_why_t *why)
+/* Collects the keys of the table at `index` into *keys, which the caller frees. */
+static int collect_keys(lua_State *L, int index, key_text_t **keys, size_t *count, ruc_why_t *why)
 {
     size_t room = 0;
     lua_pushnil(L);
@@ -207,14 +215,15 @@ static int collect_keys(lua_State *L, int index, const char ***keys, size_t *cou
         }
         if (*count == room) {
             room = room == 0 ? 16 : room * 2;
-            const char **more = realloc(*keys, room * sizeof *more);
+            key_text_t *more = realloc(*keys, room * sizeof *more);
             if (more == NULL) {
                 lua_pop(L, 1);
                 return UV_ENOMEM;
             }
             *keys = more;
         }
-        (*keys)[(*count)++] = lua_tostring(L, -1);
+        key_text_t *key = &(*keys)[(*count)++];
+        key->text = lua_tolstring(L, -1, &key->len);
     }
     if (*count > 0) {
         qsort(*keys, *count, sizeof **keys, by_text);
@@ -224,16 +233,15 @@ static int collect_keys(lua_State *L, int index, const char ***keys, size_t *cou
 
 static int write_object(lua_State *L, int index, ruc_buf_t *out, ruc_why_t *why, int depth)
 {
-    const char **keys = NULL;
-    size_t count = 0, len;
+    key_text_t *keys = NULL;
+    size_t count = 0;
     int rc = collect_keys(L, index, &keys, &count, why);
     rc = rc == 0 ? ruc_buf_add(out, "{", 1) : rc;
     for (size_t i = 0; rc == 0 && i < count; i++) {
-        lua_pushstring(L, keys[i]);
-        const char *key = lua_tolstring(L, -1, &len);
         rc = i == 0 ? 0 : ruc_buf_add(out, ",", 1);
-        rc = rc == 0 ? ruc_buf_add_json(out, key, len) : rc;
+        rc = rc == 0 ? ruc_buf_add_json(out, keys[i].text, keys[i].len) : rc;
         rc = rc == 0 ? ruc_buf_add(out, ":", 1) : rc;
+        lua_pushlstring(L, keys[i].text, keys[i].len);
         lua_rawget(L, index);
         rc = rc == 0 ? write_value(L, -1, out, why, depth + 1) : rc;
         lua_pop(L, 1);
