@@ -377,9 +377,7 @@ local function look_stopped(e)
     end
     engines.remove(e)
   elseif e.desired == "Stopped" then
-    if e.reason == "BackOff" then
-      write(e, stopped("StoppedByUser", e.message))
-    end
+    return
   elseif e.wanted_epoch > e.epoch then
     begin(e, false)
   elseif e.next_start_at then

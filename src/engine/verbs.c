@@ -17,6 +17,28 @@ static json_t *fresh_start(const ruc_record_t *record)
                      (json_int_t)wanted, "restarts", 0, "history", "next_start_at");
 }
 
+/* Who asks sees at once that a driver has to end first: nobody takes the old one for the new. */
+static json_t *with_stopping(const ruc_record_t *record, json_t *changes)
+{
+    if (changes != NULL && record->state != RUC_STATE_STOPPED &&
+        json_object_set_new(changes, "reason", json_string("Stopping")) < 0) {
+        json_decref(changes);
+        return NULL;
+    }
+    return changes;
+}
+
+/* A driver is to end; where there is none, nothing is due any more from this write on. */
+static json_t *stop(const ruc_record_t *record)
+{
+    if (record->state == RUC_STATE_STOPPED) {
+        return json_pack("{s:s, s:I, s:s, s:n}", "desired", "Stopped", "wanted_epoch",
+                         (json_int_t)record->epoch, "reason", "StoppedByUser", "next_start_at");
+    }
+    return with_stopping(record, json_pack("{s:s, s:I, s:s}", "desired", "Stopped", "wanted_epoch",
+                                           (json_int_t)record->epoch, "ending", "StoppedByUser"));
+}
+
 static bool starting_or_up(const ruc_record_t *record)
 {
     return record->state != RUC_STATE_STOPPED && ruc_record_text(record, "ending")[0] == '\0';
@@ -35,14 +57,14 @@ json_t *ruc_verb_changes(const ruc_record_t *record, const char *verb, int *rc)
         }
         bool due = record->desired == RUC_WANT_RUNNING && record->wanted_epoch > record->epoch;
         bool fine = record->desired == RUC_WANT_RUNNING && starting_or_up(record);
-        changes = due || (fine && !restart) ? json_object() : fresh_start(record);
+        changes =
+            due || (fine && !restart) ? json_object() : with_stopping(record, fresh_start(record));
     } else if (strcmp(verb, "stop") == 0) {
         bool already = deleted || record->desired == RUC_WANT_STOPPED;
-        changes = already ? json_object()
-                          : json_pack("{s:s, s:I, s:s}", "desired", "Stopped", "wanted_epoch",
-                                      (json_int_t)record->epoch, "ending", "StoppedByUser");
+        changes = already ? json_object() : stop(record);
     } else if (strcmp(verb, "delete") == 0) {
-        changes = deleted ? json_object() : json_pack("{s:s}", "desired", "Deleted");
+        changes = deleted ? json_object()
+                          : with_stopping(record, json_pack("{s:s}", "desired", "Deleted"));
     } else {
         *rc = RUC_EINVALID;
     }
