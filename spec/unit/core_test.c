@@ -1,10 +1,12 @@
 /* core_test.c - buffers, identifiers, clocks, UTF-8: the small things that all else stands on. */
-#include <cmocka.h>
+/* clang-format off */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <cmocka.h>
+/* clang-format on */
 
 #include "core/buf.h"
 #include "core/clock.h"

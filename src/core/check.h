@@ -18,14 +18,14 @@
     } while (0)
 
 #define RUC_FAILS(cond)                                                                            \
-    (__builtin_expect(!!(cond), 0) && __extension__({                                              \
-         static bool told_;                                                                        \
-         if (!told_) {                                                                             \
-             told_ = true;                                                                         \
-             ruc_check_report(__FILE__, __LINE__, #cond);                                          \
-         }                                                                                         \
-         true;                                                                                     \
-     }))
+    __extension__(__builtin_expect(!!(cond), 0) && ({                                              \
+                      static bool told_;                                                           \
+                      if (!told_) {                                                                \
+                          told_ = true;                                                            \
+                          ruc_check_report(__FILE__, __LINE__, #cond);                             \
+                      }                                                                            \
+                      true;                                                                        \
+                  }))
 
 /* Says what does not hold on standard error and aborts. Does not return. */
 _Noreturn void ruc_check_abort(const char *file, int line, const char *cond);

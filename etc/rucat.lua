@@ -1,0 +1,68 @@
+-- rucat.lua: the configuration. A Lua file that returns a table; every key stands here with its
+-- default. An unknown key is an error that names the file and the line.
+--
+-- The environment overrides a key (RUCAT_LISTEN, RUCAT_SPARK_HOME, RUCAT_LOG_LEVEL: nested keys are
+-- joined by _), the command line overrides both. Durations are seconds, sizes are bytes. Keys marked
+-- (live) are taken over by a reload; the others need a restart.
+
+return {
+  -- "local": engines live on without the server and are adopted by the next one.
+  -- "embedded": engines end with the server, nothing is kept.
+  mode = "local",
+
+  -- Where the REST API listens. Anything but a loopback address needs auth = "none" written out.
+  listen = "127.0.0.1:3000",
+
+  -- auth = "none",
+
+  -- Where engines, logs and the store are kept. Default: /var/lib/rucat as root, else
+  -- $XDG_STATE_HOME/rucat or ~/.local/state/rucat; embedded: a private temporary directory.
+  -- state_dir = "/var/lib/rucat",
+
+  -- What a request that names no type or platform means. (live)
+  defaults = { type = "spark", platform = "local" },
+
+  -- The store: a SQLite file, by default rucat.db in the state directory.
+  store = { kind = "sqlite" --[[ , path = "/var/lib/rucat/rucat.db" ]] },
+
+  spark = { -- (live)
+    -- home = "/opt/spark",                          -- default: SPARK_HOME
+    -- homes = { ["4.1"] = "/opt/spark-4.1" },       -- for engines that ask for a version
+    -- java_home = "/usr/lib/jvm/default-java",      -- default: JAVA_HOME
+    -- master = "local[*]",
+  },
+
+  sail = { command = "sail" }, -- (live) PyPI package pysail
+
+  -- Anything here is handed to templates as ctx.config.templates. (live)
+  templates = {},
+
+  -- Your own script directories; a file there shadows the shipped one of the same relative path.
+  scripts = {
+    -- "/etc/rucat/lua",
+  },
+
+  monitor = {
+    interval = 10, -- seconds between heartbeats
+  },
+
+  limits = {
+    engines = 10000,
+    connections = 10000,
+    head = 16384,          -- bytes of a request's head
+    body = 1048576,        -- bytes of a request's body
+    head_time = 10,        -- seconds
+    body_time = 30,
+    idle_time = 60,        -- of a kept connection
+    drain = 10,            -- for requests in flight when the server stops (live)
+    lua_memory = 67108864, -- bytes of one script generation (live)
+    jobs = 10000,          -- requests, policy calls, timers at once (live)
+    log_file = 67108864,   -- bytes of a driver's log before it is rotated (live)
+  },
+
+  log = {
+    level = "info",  -- debug, info, warn, error (live)
+    format = "auto", -- text on a terminal, json elsewhere; or "text", "json"
+    groups = {},     -- { store = "debug" } (live)
+  },
+}

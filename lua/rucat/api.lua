@@ -1,0 +1,51 @@
+-- api.lua: what the handlers share. Every function that can refuse returns nil and then the three
+-- values that the handler hands on: status, problem, headers.
+
+local problem = rucat.http.problem
+local api = {}
+
+-- The engine named in the path, if the user may do `verb` with it.
+function api.engine(req, verb)
+  local engine = rucat.store.engines.get(req.params.id)
+  if not engine then
+    return nil, problem(404, "there is no such engine")
+  end
+  local ok, status, body, headers = rucat.policy.allow(req.user, verb, engine)
+  if not ok then
+    return nil, status, body, headers
+  end
+  return engine
+end
+
+-- The values of the query, read by rucat.validate's readers.
+function api.query(req, readers)
+  local values, errors = require("rucat.validate").query(req.query, readers)
+  if not values then
+    return nil, problem(422, "the query has parameters that are wrong", errors)
+  end
+  return values
+end
+
+-- What the store's refusals mean to a client.
+local statuses = {
+  NOTFOUND = 404, EXISTS = 409, REFUSED = 409, CONFLICT = 409, FULL = 429, INVALID = 422,
+  STORE = 503, CLOSED = 503,
+}
+
+function api.store_problem(why, code)
+  return problem(statuses[code] or 503, why)
+end
+
+-- A weak ETag matches what If-None-Match or If-Match lists, or "*".
+function api.etag_matches(header, engine)
+  local tag = ('W/"%d"'):format(engine.rev)
+  for part in header:gmatch("[^,]+") do
+    part = part:match("^%s*(.-)%s*$")
+    if part == "*" or part == tag or part == tag:sub(3) then
+      return true
+    end
+  end
+  return false
+end
+
+return api

@@ -1,0 +1,110 @@
+-- rucat/cli/show.lua - engines as text: the table of `list`, the fields of `get`.
+
+local text = require("rucat.cli.text")
+
+local show = {}
+
+local function cell(value)
+  local given = text.given(value)
+  return given ~= nil and given ~= "" and text.plain(given) or "-"
+end
+
+-- The table of engines. Its columns are named in docs/cli.md; scripts had better use -o json.
+function show.list(engines)
+  local rows = {
+    { "NAME", "TYPE", "PLATFORM", "STATE", "HEALTH", "REASON", "RESTARTS", "AGE", "ENDPOINT" },
+  }
+  for _, engine in ipairs(engines) do
+    local age = text.since(engine.created_at)
+    rows[#rows + 1] = {
+      cell(engine.name), cell(engine.type), cell(engine.platform), cell(engine.state),
+      cell(engine.health), cell(engine.reason), cell(engine.restarts), age and text.age(age) or "-",
+      cell(engine.endpoint),
+    }
+  end
+  return text.table(rows)
+end
+
+-- "2026-11-23T01:02:03.456Z (5m ago)"
+local function moment(at)
+  local since = text.since(at)
+  if not since then
+    return nil
+  end
+  return since >= 0 and ("%s (%s ago)"):format(text.plain(at), text.age(since))
+    or ("%s (in %s)"):format(text.plain(at), text.age(-since + 0.5))
+end
+
+local function exit_text(exit)
+  if type(exit) ~= "table" then
+    return nil
+  end
+  local parts = {}
+  if text.given(exit.code) then
+    parts[#parts + 1] = "code " .. exit.code
+  end
+  if text.given(exit.signal) then
+    parts[#parts + 1] = "signal " .. text.plain(exit.signal)
+  end
+  if text.given(exit.oom) then
+    parts[#parts + 1] = exit.oom and "out of memory" or nil
+  end
+  return #parts > 0 and table.concat(parts, ", ") or nil
+end
+
+-- A map as lines "key = value", by name.
+local function map_lines(map)
+  local names, lines = {}, {}
+  for name in pairs(type(map) == "table" and map or {}) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    lines[#lines + 1] = ("%s = %s"):format(text.plain(name), text.plain(map[name]))
+  end
+  return lines
+end
+
+local function state_text(engine)
+  local wanted = engine.desired ~= engine.state and (", wanted %s"):format(engine.desired) or ""
+  return text.plain(engine.state) .. text.plain(wanted)
+end
+
+-- One engine, field by field; what is not set is left out.
+function show.engine(engine)
+  local lines = {}
+  local function line(label, value)
+    if type(value) ~= "table" then
+      value = text.given(value) ~= nil and value ~= "" and { text.plain(value) } or {}
+    end
+    for i, part in ipairs(value) do
+      lines[#lines + 1] = ("%-12s %s\n"):format(i == 1 and label .. ":" or "", part)
+    end
+  end
+  line("Name", engine.name)
+  line("Id", engine.id)
+  line("Type", engine.type)
+  line("Platform", engine.platform)
+  line("Version", engine.version)
+  line("State", state_text(engine))
+  line("Reason", engine.reason)
+  line("Message", text.given(engine.message) and engine.message ~= "" and text.lines(engine.message) or nil)
+  line("Health", engine.health)
+  line("Endpoint", engine.endpoint)
+  line("UI", engine.ui)
+  line("Owner", engine.owner)
+  line("Epoch", engine.epoch)
+  line("Restarts", engine.restarts)
+  line("Next start", moment(engine.next_start_at))
+  line("Exit", exit_text(text.given(engine.exit)))
+  line("Created", moment(engine.created_at))
+  line("Started", moment(engine.started_at))
+  line("Stopped", moment(engine.stopped_at))
+  line("Heartbeat", moment(engine.heartbeat_at))
+  line("Config", map_lines(engine.config))
+  line("Labels", map_lines(engine.labels))
+  line("Env", map_lines(engine.env))
+  return table.concat(lines)
+end
+
+return show

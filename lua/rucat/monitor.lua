@@ -1,0 +1,434 @@
+-- monitor.lua: reconcile. Compares what is wanted of an engine with what is seen of its driver and
+-- acts: start, stop, restart, health. It is level-triggered: every look starts from the record and
+-- from what is seen now, so that it does not matter what was missed, nor who died in between.
+--
+-- The order is always: write the intent, then act, then record. A step does at most one of these and
+-- says whether to look again at once, or in how many seconds.
+
+local engines, driver, policy, clock = rucat.store.engines, rucat.driver, rucat.policy, rucat.clock
+local null = rucat.json.null
+local context = require("rucat.context")
+local decide = require("rucat.decide")
+
+local HISTORY_MAX = 32
+local AGAIN = 0
+
+-- Per engine: busy and again (one look at a time), probing, failures, next_probe.
+local memory = {}
+
+local function mind(id)
+  local m = memory[id]
+  if not m then
+    m = { failures = 0, next_probe = 0 }
+    memory[id] = m
+  end
+  return m
+end
+
+-- A plain table of what clients see of an engine, for policies.
+local function copy(e)
+  local engine = {}
+  for name, value in pairs(e) do engine[name] = value end
+  return engine
+end
+
+-- ---- writing ----
+
+-- Writes changes on the record as it was seen. Nil when somebody else was faster (their change has
+-- put the engine on the agenda again) or the store did not take it (it is looked at again soon).
+local function write(e, changes, note)
+  local after, why, code = engines.change(e, changes, note)
+  if not after and code ~= "CONFLICT" and code ~= "NOTFOUND" then
+    rucat.log.error("engine %s: %s was not written: %s", e.name, changes.reason or "a change", why)
+    driver.put(e.id, 1)
+  end
+  return after
+end
+
+local function stopped(reason, message)
+  return {
+    state = "Stopped", desired = "Stopped", reason = reason, message = message or "",
+    health = "unknown", endpoint = null, ui = null, next_start_at = null, ending = "",
+    stopped_at = clock.text(),
+  }
+end
+
+-- ---- starting ----
+
+-- A template may leave the port to ctx.port without saying so twice.
+local function complete(plan, ctx)
+  local ready = plan.ready
+  if type(ready) == "table" and ready.tcp and not ready.log and not ready.port then
+    ready.port = ctx.port
+  end
+  local told = {
+    endpoint = plan.endpoint, ui = plan.ui,
+    host = type(ready) == "table" and ready.host or nil,
+    beat = rucat.server.config("monitor").interval, -- of this driver, whatever it is later
+  }
+  plan.endpoint, plan.ui = nil, nil
+  plan.driver = plan.driver or "process"
+  return told
+end
+
+-- The plan for that epoch, or nil, reason, message.
+local function submit(e, epoch, instance)
+  local fine, ctx = pcall(context, e, epoch, instance)
+  if not fine then
+    return nil, "StartFailed", ctx
+  end
+  local engine = engines.whole(e)
+  local ok, plan, reason, message = policy.submit(engine, ctx)
+  if not ok then
+    return nil, "TemplateError", plan
+  end
+  if type(plan) == "table" then
+    return plan, complete(plan, ctx)
+  end
+  if plan ~= nil or type(reason) ~= "string" then
+    return nil, "TemplateError", "submit must return a plan, or nil, a reason and a message"
+  end
+  return nil, reason, message ~= nil and tostring(message) or ""
+end
+
+-- Writes the intent to start `epoch` and starts its driver. A record in Pending without a driver is
+-- an intent that was not carried out: the same epoch is started again.
+local function begin(e, automatic)
+  local anew = e.state == "Pending" and e.instance ~= ""
+  local epoch = e.state == "Pending" and e.epoch or math.max(e.wanted_epoch, e.epoch + 1)
+  local instance = anew and e.instance or clock.uuid()
+  local plan, told, message = submit(e, epoch, instance)
+  if not plan then
+    local changes = stopped(told, message)
+    changes.wanted_epoch = e.epoch
+    write(e, changes)
+    return
+  end
+  if not anew or e.driver ~= plan.driver then
+    e = write(e, {
+      state = "Pending", reason = "Starting", message = "", health = "unknown", endpoint = null,
+      ui = null, started_at = null, stopped_at = null, next_start_at = null, epoch = epoch,
+      wanted_epoch = epoch, instance = instance, driver = tostring(plan.driver), ending = "",
+      plan = told, restarts = automatic and e.restarts + 1 or e.restarts,
+    })
+    if not e then
+      return
+    end
+  end
+  if automatic then
+    driver.count_restart()
+  end
+  local ok, why = driver.start(e, plan)
+  if not ok then
+    write(e, stopped("TemplateError", why))
+  end
+  driver.prune(e.id)
+end
+
+-- "sc://127.0.0.1:%d" and a port
+local function address(format, port, host, scheme)
+  if port then
+    return ((format or scheme .. "://" .. (host or "127.0.0.1") .. ":%d"):gsub("%%d", tostring(port)))
+  end
+  if format and not format:find("%d", 1, true) then
+    return format
+  end
+  return null
+end
+
+local function came_up(e, seen)
+  local m = mind(e.id)
+  m.failures, m.next_probe = 0, 0
+  local at = seen.ready or clock.now()
+  if seen.started then
+    driver.count_start(math.max(0, at - seen.started))
+  end
+  return write(e, {
+    state = "Running", reason = "Ready", message = "", started_at = clock.text(at),
+    endpoint = address(e.plan.endpoint, seen.port, e.plan.host, "sc"),
+    ui = address(e.plan.ui, seen.ui_port, e.plan.host, "http"),
+  })
+end
+
+-- ---- ending ----
+
+local function how(exit)
+  if exit.signal then
+    return "killed by " .. exit.signal
+  elseif exit.code then
+    return "exit code " .. exit.code
+  end
+  return "how it ended is not known"
+end
+
+-- Why a driver that nobody asked to end has ended, and in words.
+local function cause(e, seen)
+  local words = seen.why ~= "" and seen.why or how(seen.exit)
+  if seen.tail ~= "" then
+    words = words .. "\n" .. seen.tail
+  end
+  if e.ending ~= "" and e.ending ~= "StoppedByUser" then
+    return e.ending, e.message
+  elseif e.state == "Running" or seen.ready then
+    return "Exited", words
+  elseif seen.timed_out then
+    return "StartTimeout", words
+  elseif seen.tail:find("Address already in use", 1, true) or seen.tail:find("BindException", 1, true) then
+    return "PortTaken", words
+  end
+  return "StartFailed", words
+end
+
+local function exit_record(exit)
+  return {
+    code = exit.code or null, signal = exit.signal or null,
+    oom = exit.oom == nil and null or exit.oom,
+  }
+end
+
+-- The driver has ended although it was wanted: the restart policy decides.
+local function ended_by_itself(e, seen)
+  local reason, message = cause(e, seen)
+  local now = clock.now()
+  local ended = seen.ended or now
+  local up = e.state == "Running" or seen.ready ~= nil
+  local uptime = up and seen.ready and math.max(0, ended - seen.ready) or 0
+  local exit = {
+    code = seen.exit.code, signal = seen.exit.signal, oom = seen.exit.oom,
+    phase = up and "running" or "starting", uptime = uptime,
+  }
+  local history = e.history -- a table of our own each time
+  local answer = decide.restart(e, copy(e), exit, history)
+
+  table.insert(history, 1, { at = ended, uptime = uptime, exit = {
+    code = exit.code, signal = exit.signal, oom = exit.oom, phase = exit.phase } })
+  history[HISTORY_MAX + 1] = nil
+
+  local changes = stopped(answer.reason or reason, message)
+  changes.exit = exit_record(seen.exit)
+  changes.history = rucat.json.array(history)
+  changes.stopped_at = clock.text(ended)
+  changes.wanted_epoch = e.epoch
+  local note = { kind = "policy", reason = answer.reason or reason }
+  if answer.restart then
+    local delay = answer.delay or 0
+    changes.desired, changes.reason = "Running", "BackOff"
+    changes.next_start_at = clock.text(now + delay)
+    changes.message = reason .. ": " .. message
+    note.message = ("restart in %.1f s after %s (%s)"):format(delay, reason, how(exit))
+  else
+    note.message = ("no restart after %s (%s)"):format(reason, how(exit))
+  end
+  return write(e, changes, note)
+end
+
+-- The driver of the record's epoch is over. Says what is next: AGAIN, or nothing.
+local function ended(e, seen)
+  local after
+  if e.desired == "Deleted" then
+    local changes = stopped("Stopping")
+    changes.exit, changes.desired = exit_record(seen.exit), "Deleted"
+    after = write(e, changes)
+  elseif e.desired == "Stopped" then
+    local changes = stopped(e.ending ~= "" and e.ending or "StoppedByUser",
+      e.ending == "Unhealthy" and e.message or "")
+    changes.exit = exit_record(seen.exit)
+    after = write(e, changes)
+  elseif e.wanted_epoch > e.epoch then -- a restart that was asked for
+    local changes = stopped("Stopping")
+    changes.exit, changes.desired = exit_record(seen.exit), "Running"
+    after = write(e, changes)
+  else
+    after = ended_by_itself(e, seen)
+  end
+  if after then
+    driver.forget(e.id)
+    return AGAIN
+  end
+end
+
+local function ask_to_end(e, seen)
+  if seen.kill_incomplete and e.reason ~= "KillIncomplete" then
+    write(e, { reason = "KillIncomplete", message = "its processes cannot be killed; rucat goes on trying" })
+  elseif e.reason ~= "Stopping" and e.reason ~= "KillIncomplete" then
+    e = write(e, { reason = "Stopping" })
+    if e then
+      driver.stop(e.id)
+    end
+  elseif seen.phase ~= "stopping" then
+    driver.stop(e.id)
+  end
+end
+
+-- ---- health ----
+
+local function act_on_unhealthy(e, why)
+  local action = decide.unhealthy(e, copy(e), why)
+  local note = { kind = "policy", reason = "Unhealthy", message = action .. ": " .. why }
+  if action == "restart" then
+    e = write(e, { ending = "Unhealthy", reason = "Stopping", message = why }, note)
+  elseif action == "stop" then
+    e = write(e, { desired = "Stopped", wanted_epoch = e.epoch, ending = "Unhealthy",
+      reason = "Stopping", message = why }, note)
+  end
+  if e and action ~= "ignore" then
+    driver.stop(e.id)
+  end
+end
+
+-- A job of its own: a slow probe delays nobody else.
+local function probe(id)
+  local m = mind(id)
+  local e = engines.get(id)
+  local interval, timeout, failures = decide.health_numbers()
+  local ok, why = false, "no heartbeat of rucat-engine"
+  local seen = e and driver.seen(id)
+  if seen and (not seen.beat_age or seen.beat_age <= 3 * (e.plan.beat or 10) + 1) then
+    ok, why = decide.probe(e, copy(e), timeout)
+  end
+  m.probing = false
+  m.next_probe = clock.monotonic() + interval
+  driver.put(id, interval)
+  local now = engines.get(id)
+  if not now or not e or now.state ~= "Running" or now.epoch ~= e.epoch or now.ending ~= "" then
+    return
+  end
+  if ok then
+    m.failures = 0
+    if now.health ~= "healthy" then
+      write(now, { health = "healthy", message = "" })
+    end
+    return
+  end
+  m.failures = m.failures + 1
+  if m.failures < failures then
+    return
+  end
+  why = why ~= nil and tostring(why) or "the probe said no"
+  if now.health ~= "unhealthy" then
+    now = write(now, { health = "unhealthy", message = why })
+  end
+  if now then
+    act_on_unhealthy(now, why)
+  end
+end
+
+-- ---- one look ----
+
+local function look_running(e)
+  local m = mind(e.id)
+  local wait = m.next_probe - clock.monotonic()
+  if wait > 0 then
+    return wait
+  end
+  if not m.probing then
+    m.probing = true
+    driver.spawn(probe, e.id)
+  end
+end
+
+-- A record that says there is a driver, Pending or Running.
+local function look_live(e)
+  local unwanted = e.desired ~= "Running" or e.wanted_epoch > e.epoch or e.ending ~= ""
+  if e.instance == "" then -- no driver was ever meant
+    if unwanted and e.desired ~= "Running" then
+      return ended(e, { exit = {}, tail = "", why = "" })
+    end
+    begin(e, false)
+    return
+  end
+  if not driver.has(e.id) then
+    local ok, why = driver.adopt(e)
+    if not ok then
+      rucat.log.error("engine %s: its driver cannot be looked for: %s", e.name, why)
+      return 1
+    end
+    return
+  end
+  local seen = driver.seen(e.id)
+  if not seen then
+    return -- adoption answers soon
+  end
+  if seen.phase == "none" then
+    if unwanted or e.state == "Running" then
+      return ended(e, { exit = {}, tail = "", why = "its driver is gone without a trace" })
+    end
+    begin(e, false)
+  elseif seen.phase == "ended" then
+    return ended(e, seen)
+  elseif unwanted then
+    ask_to_end(e, seen)
+    return 1
+  elseif seen.phase == "ready" and e.state == "Pending" then
+    return came_up(e, seen) and AGAIN
+  elseif e.state == "Running" and seen.phase == "ready" then
+    return look_running(e)
+  end
+end
+
+local function look_stopped(e)
+  if driver.has(e.id) then
+    driver.forget(e.id)
+  end
+  if e.desired == "Deleted" then
+    local ok, why = driver.remove(e.id)
+    if not ok then
+      rucat.log.error("engine %s: its files cannot be removed: %s", e.name, why)
+    end
+    engines.remove(e)
+  elseif e.desired == "Stopped" then
+    return
+  elseif e.wanted_epoch > e.epoch then
+    begin(e, false)
+  elseif e.next_start_at then
+    local wait = clock.parse(e.next_start_at) - clock.now()
+    if wait > 0 then
+      return wait
+    end
+    begin(e, true)
+  else
+    begin(e, false) -- wanted, and nothing says why it is not started
+  end
+end
+
+local function look(id)
+  local e = engines.get(id)
+  if not e then
+    driver.forget(id)
+    decide.forget(id)
+    memory[id] = nil
+    return
+  end
+  if e.state == "Stopped" then
+    return look_stopped(e)
+  end
+  return look_live(e)
+end
+
+-- Looks at one engine until there is nothing to do now. One look at a time for each engine; what
+-- happens meanwhile is looked at afterwards.
+local function attend(id)
+  local m = mind(id)
+  if m.busy then
+    m.again = true
+    return
+  end
+  m.busy = true
+  local fine, wait = pcall(look, id)
+  m.busy = false
+  if not fine then
+    rucat.log.error("reconciling engine %s failed: %s", id, wait)
+    driver.put(id, 5)
+  elseif m.again or wait == AGAIN then
+    m.again = false
+    driver.put(id, 0)
+  elseif wait then
+    driver.put(id, wait)
+  end
+end
+
+return function()
+  while true do
+    driver.spawn(attend, driver.next())
+  end
+end

@@ -1,0 +1,209 @@
+-- validate.lua: is this a request for an engine? Names every field that is wrong, and says what was
+-- expected. Also reads numbers and durations out of queries.
+
+local null = rucat.json.null
+local validate = {}
+
+local function is_list(value)
+  return type(value) == "table" and getmetatable(value) ~= nil
+end
+
+local function is_map(value)
+  return type(value) == "table" and not is_list(value)
+end
+
+local function name_error(value, most)
+  if type(value) ~= "string" or #value < 1 or #value > most or value:find("[^a-z0-9-]") then
+    return ("1 to %d characters of a-z 0-9 and -"):format(most)
+  end
+end
+
+local check = {}
+
+function check.name(value)
+  local wrong = name_error(value, 63)
+  if wrong or value:find("^%-") or value:find("%-$") then
+    return "expected 1 to 63 characters of a-z 0-9 and -, a letter or digit first and last"
+  end
+end
+
+function check.type(value)
+  local wrong = name_error(value, 32)
+  return wrong and "expected " .. wrong
+end
+
+check.platform = check.type
+
+function check.version(value)
+  if type(value) ~= "string" or #value < 1 or #value > 32 or value:find("[^%w%.%-_+]") then
+    return "expected a text of 1 to 32 letters, digits and . - _ +"
+  end
+end
+
+-- A map of at most `most` entries whose values are of the given types.
+local function map_error(value, most, types, expected)
+  if not is_map(value) then
+    return "expected an object"
+  end
+  local count = 0
+  for key, item in pairs(value) do
+    count = count + 1
+    if #key < 1 or #key > 256 or key:find("%c") then
+      return "a key must be 1 to 256 characters without control characters"
+    end
+    if not types[type(item)] then
+      return ("'%s': expected %s"):format(key, expected)
+    end
+    if type(item) == "string" and (#item > 65536 or item:find("\0", 1, true)) then
+      return ("'%s': at most 65536 bytes, without NUL"):format(key)
+    end
+  end
+  if count > most then
+    return ("at most %d entries"):format(most)
+  end
+end
+
+function check.config(value)
+  return map_error(value, 1000, { string = true, number = true, boolean = true },
+    "a string, number or boolean")
+end
+
+function check.labels(value)
+  return map_error(value, 64, { string = true }, "a string")
+end
+
+function check.env(value)
+  local wrong = map_error(value, 256, { string = true }, "a string")
+  if wrong then
+    return wrong
+  end
+  for key in pairs(value) do
+    if not key:find("^[%a_][%w_]*$") then
+      return ("'%s' is not the name of an environment variable"):format(key)
+    end
+  end
+end
+
+function check.endpoint(value)
+  if type(value) ~= "string" or #value > 1024 or not value:find("^%a[%w+.-]*://[^%s%c/]+:%d+[^%s%c]*$") then
+    return "expected an address as sc://HOST:PORT"
+  end
+end
+
+local later = { app = true, idle_timeout = true, ttl = true }
+
+-- The list of what is wrong with a body that is to create an engine; empty when it is fine. The body
+-- is a table from JSON; fields that are null count as not given and are taken out.
+function validate.create(body)
+  local errors = {}
+  local function wrong(field, message)
+    errors[#errors + 1] = { field = field, message = message }
+  end
+  if not is_map(body) then
+    wrong("", "expected an object")
+    return errors
+  end
+  for field, value in pairs(body) do
+    if value == null then
+      body[field] = nil
+    elseif later[field] then
+      wrong(field, "not supported in this build")
+    elseif not check[field] then
+      wrong(field, "unknown field")
+    else
+      local message = check[field](value)
+      if message then
+        wrong(field, message)
+      end
+    end
+  end
+  if body.name == nil then
+    wrong("name", "missing")
+  end
+  if body.endpoint ~= nil and body.platform ~= "external" then
+    wrong("endpoint", "only for platform external")
+  elseif body.platform == "external" and body.endpoint == nil then
+    wrong("endpoint", "missing: platform external needs the engine's address")
+  end
+  table.sort(errors, function(a, b) return a.field < b.field end)
+  return errors
+end
+
+-- Reads the query by a table of field -> reader(text) -> value or nil, message. Returns the values,
+-- or nil and the list of errors.
+function validate.query(query, readers)
+  local values, errors = {}, {}
+  for field, text in pairs(query) do
+    local reader = readers[field]
+    if not reader then
+      errors[#errors + 1] = { field = field, message = "unknown parameter" }
+    else
+      local value, message = reader(text)
+      if value == nil then
+        errors[#errors + 1] = { field = field, message = message }
+      else
+        values[field] = value
+      end
+    end
+  end
+  if #errors > 0 then
+    table.sort(errors, function(a, b) return a.field < b.field end)
+    return nil, errors
+  end
+  return values
+end
+
+-- Readers for validate.query.
+
+function validate.integer(low, high)
+  return function(text)
+    local value = text:find("^%d+$") and math.tointeger(tonumber(text))
+    if not value or value < low or value > high then
+      return nil, ("expected a whole number from %d to %d"):format(low, high)
+    end
+    return value
+  end
+end
+
+function validate.seconds(most)
+  return function(text)
+    local value, why = rucat.clock.duration(text)
+    if not value then
+      return nil, why
+    elseif value > most then
+      return nil, ("at most %g seconds"):format(most)
+    end
+    return value
+  end
+end
+
+function validate.one_of(...)
+  local names = { ... }
+  return function(text)
+    for _, name in ipairs(names) do
+      if name == text then return text end
+    end
+    return nil, "expected one of " .. table.concat(names, ", ")
+  end
+end
+
+function validate.text(text)
+  if #text > 1024 then
+    return nil, "at most 1024 bytes"
+  end
+  return text
+end
+
+-- A cursor is the id of the last thing that was seen.
+function validate.cursor(text)
+  if not text:find("^[0-7][0-9a-hjkmnp-tv-z]+$") or #text ~= 26 then
+    return nil, "not a cursor of this server"
+  end
+  return text
+end
+
+function validate.later(_)
+  return nil, "not supported in this build"
+end
+
+return validate

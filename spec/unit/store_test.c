@@ -1,0 +1,1143 @@
+/* store_test.c - the specification of a store: every backend of the table below passes every test.
+ *
+ * Each test opens a fresh store in a directory of its own and drives the loop until what it waits
+ * for has come, with a deadline. What only files can do (a full disk, another program's file, kill
+ * -9 in the middle of a storm of writes) is at the end. */
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+/* cmocka.h wants these before it. */
+/* clang-format off */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
+
+#include "core/check.h"
+#include "core/clock.h"
+#include "core/id.h"
+#include "core/metrics.h"
+#include "store/store.h"
+
+/* --- the fixture --- */
+
+typedef struct backend {
+    const char *name, *kind, *base; /* base: where its directory is made */
+} backend_t;
+
+static const backend_t backends[] = {
+    {"SQLite on a disk", "sqlite", "/tmp"},
+    {"SQLite in memory", "sqlite", "/dev/shm"},
+};
+
+typedef struct fixture {
+    const backend_t *backend;
+    uv_loop_t loop;
+    char dir[64], path[96];
+    ruc_store_config_t config;
+    ruc_store_t *store;
+} fixture_t;
+
+static fixture_t fx;
+
+static void open_store(void)
+{
+    ruc_why_t why = {""};
+    int rc = ruc_store_open(&fx.loop, &fx.config, &fx.store, &why);
+    if (rc < 0) {
+        print_error("%s\n", why.text);
+    }
+    assert_int_equal(rc, 0);
+}
+
+static int make_fixture(void **state)
+{
+    fx = (fixture_t){.backend = *state};
+    snprintf(fx.dir, sizeof fx.dir, "%s/rucat-store-XXXXXX", fx.backend->base);
+    assert_non_null(mkdtemp(fx.dir));
+    snprintf(fx.path, sizeof fx.path, "%s/rucat.db", fx.dir);
+    fx.config = (ruc_store_config_t){.kind = fx.backend->kind, .path = fx.path};
+    assert_int_equal(uv_loop_init(&fx.loop), 0);
+    return 0;
+}
+
+static int make_store(void **state)
+{
+    make_fixture(state);
+    open_store();
+    return 0;
+}
+
+/* Runs the loop until *left is 0. */
+static void await(const int *left)
+{
+    uint64_t deadline = ruc_clock_mono_ms() + 60000;
+    while (*left > 0) {
+        assert_true(ruc_clock_mono_ms() < deadline);
+        assert_true(uv_run(&fx.loop, UV_RUN_ONCE) || *left == 0);
+    }
+}
+
+static void on_closed(void *arg, int rc)
+{
+    assert_int_equal(rc, 0);
+    *(int *)arg = 0;
+}
+
+static void close_store(void)
+{
+    int left = 1;
+    assert_int_equal(ruc_store_close(fx.store, on_closed, &left), 0);
+    await(&left);
+    fx.store = NULL;
+}
+
+static int remove_one(const char *path, const struct stat *info, int flag, struct FTW *ftw)
+{
+    (void)info;
+    (void)flag;
+    (void)ftw;
+    return remove(path);
+}
+
+static int drop_fixture(void **state)
+{
+    (void)state;
+    if (fx.store) {
+        close_store();
+    }
+    assert_int_equal(uv_loop_close(&fx.loop), 0);
+    assert_int_equal(nftw(fx.dir, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+    ruc_metrics_close();
+    return 0;
+}
+
+/* --- calls that wait for their answer --- */
+
+typedef struct answer {
+    int left, rc;
+    size_t n;
+    bool more;
+    char ids[1000][RUC_ULID_SIZE];
+    ruc_store_row_t row; /* the first; texts are copies below */
+    char name[300], state[16], owner[64], keeper[64], desired[16];
+    char *doc;
+    char kind[16];
+    int64_t at_ms;
+} answer_t;
+
+static answer_t got;
+
+static void expect_answer(void)
+{
+    free(got.doc);
+    memset(&got, 0, sizeof got);
+    got.left = 1;
+}
+
+static void on_done(void *arg, int rc)
+{
+    (void)arg;
+    got.rc = rc;
+    got.left = 0;
+}
+
+static void on_rows(void *arg, int rc, const ruc_store_row_t *rows, size_t n, bool more)
+{
+    (void)arg;
+    got.rc = rc;
+    got.n = n;
+    got.more = more;
+    got.left = 0;
+    for (size_t i = 0; i < n; i++) {
+        snprintf(got.ids[i], sizeof got.ids[i], "%s", rows[i].id);
+    }
+    if (n > 0) {
+        got.row = rows[0];
+        snprintf(got.name, sizeof got.name, "%s", rows[0].name);
+        snprintf(got.state, sizeof got.state, "%s", rows[0].state);
+        snprintf(got.desired, sizeof got.desired, "%s", rows[0].desired);
+        snprintf(got.owner, sizeof got.owner, "%s", rows[0].owner);
+        snprintf(got.keeper, sizeof got.keeper, "%s", rows[0].keeper);
+        got.doc = malloc(rows[0].doc_len + 1);
+        assert_non_null(got.doc);
+        memcpy(got.doc, rows[0].doc, rows[0].doc_len + 1);
+    }
+}
+
+static void on_events(void *arg, int rc, const ruc_store_event_t *events, size_t n, bool more)
+{
+    (void)arg;
+    got.rc = rc;
+    got.n = n;
+    got.more = more;
+    got.left = 0;
+    for (size_t i = 0; i < n; i++) {
+        snprintf(got.ids[i], sizeof got.ids[i], "%s", events[i].id);
+    }
+    if (n > 0) {
+        got.doc = strndup(events[0].doc, events[0].doc_len);
+        got.at_ms = events[0].at_ms;
+        snprintf(got.kind, sizeof got.kind, "%s", events[0].kind);
+    }
+}
+
+/* The answer's code, or the call's own. */
+static int wait_for(int rc)
+{
+    if (rc < 0) {
+        return rc;
+    }
+    assert_int_equal(got.left, 1); /* never from inside the call */
+    await(&got.left);
+    return got.rc;
+}
+
+#define ASK(call) (expect_answer(), wait_for(call))
+
+static int create(const ruc_store_row_t *row, const ruc_store_event_t *events, size_t n)
+{
+    return ASK(ruc_store_create(fx.store, row, events, n, on_done, NULL));
+}
+
+static int update(const ruc_store_row_t *row, uint64_t expected, const ruc_store_event_t *events,
+                  size_t n)
+{
+    return ASK(ruc_store_update(fx.store, row, expected, events, n, on_done, NULL));
+}
+
+static int get(const char *id)
+{
+    return ASK(ruc_store_get(fx.store, id, on_rows, NULL));
+}
+
+static int events_of(const char *engine, const char *after, size_t limit, bool newest)
+{
+    return ASK(ruc_store_events(fx.store, engine, after, limit, newest, on_events, NULL));
+}
+
+static ruc_store_row_t row_of(const char *id, const char *name, const char *doc)
+{
+    return (ruc_store_row_t){.id = id,
+                             .name = name,
+                             .rev = 1,
+                             .state = "Pending",
+                             .desired = "Running",
+                             .type = "spark",
+                             .platform = "local",
+                             .owner = "ada",
+                             .keeper = "k1",
+                             .doc = doc,
+                             .doc_len = strlen(doc)};
+}
+
+static ruc_store_event_t event_of(const char *id, const char *engine, const char *doc)
+{
+    return (ruc_store_event_t){.id = id,
+                               .engine = engine,
+                               .at_ms = 5,
+                               .kind = "state",
+                               .doc = doc,
+                               .doc_len = strlen(doc)};
+}
+
+/* --- the specification --- */
+
+static void a_row_goes_in_and_comes_back(void **state)
+{
+    (void)state;
+    char id[RUC_ULID_SIZE], ev[RUC_ULID_SIZE];
+    ruc_store_row_t row = row_of(ruc_id_ulid(id), "team-a", "{\"name\":\"team-a\"}");
+    row.due_ms = 77;
+    ruc_store_event_t event = event_of(ruc_id_ulid(ev), id, "{\"to\":\"Pending\"}");
+    assert_int_equal(create(&row, &event, 1), 0);
+    assert_int_equal(get(id), 0);
+    assert_int_equal(got.n, 1);
+    assert_string_equal(got.ids[0], id);
+    assert_string_equal(got.name, "team-a");
+    assert_string_equal(got.state, "Pending");
+    assert_string_equal(got.desired, "Running");
+    assert_string_equal(got.owner, "ada");
+    assert_string_equal(got.keeper, "k1");
+    assert_string_equal(got.doc, "{\"name\":\"team-a\"}");
+    assert_true(got.row.rev == 1 && got.row.due_ms == 77 && got.row.beat_ms == 0);
+    assert_int_equal(ASK(ruc_store_by_name(fx.store, "team-a", on_rows, NULL)), 0);
+    assert_string_equal(got.ids[0], id);
+    assert_int_equal(events_of(id, NULL, 0, false), 0);
+    assert_int_equal(got.n, 1);
+    assert_string_equal(got.ids[0], ev);
+    assert_string_equal(got.doc, "{\"to\":\"Pending\"}");
+    assert_string_equal(got.kind, "state");
+    assert_int_equal(got.at_ms, 5);
+    assert_int_equal(get("01k0000000000000000000000z"), RUC_ENOTFOUND);
+    assert_int_equal(ASK(ruc_store_by_name(fx.store, "team-b", on_rows, NULL)), RUC_ENOTFOUND);
+}
+
+static void ids_and_names_are_unique(void **state)
+{
+    (void)state;
+    char id[RUC_ULID_SIZE], other[RUC_ULID_SIZE], ev[RUC_ULID_SIZE];
+    ruc_store_row_t row = row_of(ruc_id_ulid(id), "one", "{}");
+    assert_int_equal(create(&row, NULL, 0), 0);
+    ruc_store_row_t same_id = row_of(id, "two", "{}");
+    assert_int_equal(create(&same_id, NULL, 0), RUC_EEXISTS);
+    ruc_store_row_t same_name = row_of(ruc_id_ulid(other), "one", "{}");
+    ruc_store_event_t event = event_of(ruc_id_ulid(ev), other, "{}");
+    assert_int_equal(create(&same_name, &event, 1), RUC_EEXISTS);
+    assert_int_equal(events_of(NULL, NULL, 0, false), 0);
+    assert_int_equal(got.n, 0); /* no event of what did not happen */
+    same_name.name = "One";     /* another name */
+    assert_int_equal(create(&same_name, &event, 1), 0);
+}
+
+static void updates_compare_and_swap(void **state)
+{
+    (void)state;
+    char id[RUC_ULID_SIZE], none[RUC_ULID_SIZE], ev[3][RUC_ULID_SIZE];
+    ruc_store_row_t row = row_of(ruc_id_ulid(id), "e", "{}");
+    assert_int_equal(create(&row, NULL, 0), 0);
+    row.rev = 2;
+    row.state = "Running";
+    row.owner = NULL;
+    row.doc = "{\"rev\":2}";
+    row.doc_len = strlen(row.doc);
+    ruc_store_event_t event = event_of(ruc_id_ulid(ev[0]), id, "{}");
+    assert_int_equal(update(&row, 1, &event, 1), 0);
+    event.id = ruc_id_ulid(ev[1]);
+    assert_int_equal(update(&row, 1, &event, 1), RUC_ECONFLICT);
+    assert_int_equal(events_of(id, NULL, 0, false), 0);
+    assert_int_equal(got.n, 1);
+    assert_string_equal(got.ids[0], ev[0]);
+    assert_int_equal(get(id), 0);
+    assert_true(got.row.rev == 2);
+    assert_string_equal(got.state, "Running");
+    assert_string_equal(got.owner, "");
+    assert_string_equal(got.doc, "{\"rev\":2}");
+    row.id = ruc_id_ulid(none);
+    assert_int_equal(update(&row, 1, NULL, 0), RUC_ENOTFOUND);
+}
+
+static void a_change_and_its_events_are_one(void **state)
+{
+    (void)state;
+    char id[RUC_ULID_SIZE], ev[RUC_ULID_SIZE], more[RUC_ULID_SIZE];
+    ruc_store_row_t row = row_of(ruc_id_ulid(id), "e", "{}");
+    ruc_store_event_t events[2] = {event_of(ruc_id_ulid(ev), id, "{}"),
+                                   event_of(ruc_id_ulid(more), id, "{}")};
+    assert_int_equal(create(&row, events, 1), 0);
+    row.rev = 2;
+    row.state = "Running";
+    ruc_store_event_t swapped[2] = {events[1], events[0]}; /* the second is there already */
+    assert_int_equal(update(&row, 1, swapped, 2), RUC_EEXISTS);
+    assert_int_equal(get(id), 0);
+    assert_true(got.row.rev == 1);
+    assert_string_equal(got.state, "Pending");
+    assert_int_equal(events_of(id, NULL, 0, false), 0);
+    assert_int_equal(got.n, 1);
+}
+
+static void removing_takes_the_row_and_leaves_its_events(void **state)
+{
+    (void)state;
+    char id[RUC_ULID_SIZE], ev[2][RUC_ULID_SIZE];
+    ruc_store_row_t row = row_of(ruc_id_ulid(id), "e", "{}");
+    ruc_store_event_t event = event_of(ruc_id_ulid(ev[0]), id, "{}");
+    assert_int_equal(create(&row, &event, 1), 0);
+    event.id = ruc_id_ulid(ev[1]);
+    assert_int_equal(ASK(ruc_store_remove(fx.store, id, 9, &event, 1, on_done, NULL)),
+                     RUC_ECONFLICT);
+    assert_int_equal(ASK(ruc_store_remove(fx.store, id, 1, &event, 1, on_done, NULL)), 0);
+    assert_int_equal(ASK(ruc_store_remove(fx.store, id, 1, NULL, 0, on_done, NULL)), RUC_ENOTFOUND);
+    assert_int_equal(get(id), RUC_ENOTFOUND);
+    assert_int_equal(events_of(id, NULL, 0, false), 0);
+    assert_int_equal(got.n, 2);
+    char next[RUC_ULID_SIZE];
+    row.id = ruc_id_ulid(next); /* the name is free again */
+    assert_int_equal(create(&row, NULL, 0), 0);
+}
+
+static void beats_are_kept_beside_the_rows(void **state)
+{
+    (void)state;
+    char id[RUC_ULID_SIZE], gone[RUC_ULID_SIZE];
+    ruc_store_row_t row = row_of(ruc_id_ulid(id), "e", "{}");
+    assert_int_equal(create(&row, NULL, 0), 0);
+    ruc_store_beat_t beats[] = {{id, 100}, {ruc_id_ulid(gone), 100}, {id, 90}};
+    assert_int_equal(ASK(ruc_store_beats(fx.store, beats, 3, on_done, NULL)), 0);
+    assert_int_equal(get(id), 0);
+    assert_true(got.row.beat_ms == 100 && got.row.rev == 1);
+    assert_int_equal(ASK(ruc_store_remove(fx.store, id, 1, NULL, 0, on_done, NULL)), 0);
+    assert_int_equal(create(&row, NULL, 0), 0);
+    assert_int_equal(get(id), 0);
+    assert_true(got.row.beat_ms == 0);
+}
+
+static void wrong_input_is_refused_by_the_call(void **state)
+{
+    (void)state;
+    char id[RUC_ULID_SIZE], ev[RUC_ULID_SIZE];
+    ruc_store_row_t good = row_of(ruc_id_ulid(id), "e", "{}");
+    char *big = malloc(RUC_STORE_DOC_MAX + 1);
+    assert_non_null(big);
+    ruc_store_row_t bad[12];
+    for (size_t i = 0; i < 12; i++) {
+        bad[i] = good;
+    }
+    bad[0].id = "short";
+    bad[1].name = "";
+    bad[2].state = "Deleted";
+    bad[3].desired = "Pending";
+    bad[4].rev = 0;
+    bad[5].rev = UINT64_MAX;
+    bad[6].due_ms = -1;
+    bad[7].type = NULL;
+    bad[8].owner = "\xff";
+    bad[9].doc = NULL;
+    bad[10].doc = memset(big, 'x', RUC_STORE_DOC_MAX + 1);
+    bad[10].doc_len = RUC_STORE_DOC_MAX + 1;
+    bad[11].state = NULL;
+    for (size_t i = 0; i < 12; i++) {
+        assert_int_equal(ruc_store_create(fx.store, &bad[i], NULL, 0, on_done, NULL),
+                         i == 10 ? RUC_ETOOBIG : RUC_EINVALID);
+    }
+    free(big);
+    ruc_store_event_t event = event_of(ruc_id_ulid(ev), id, "{}");
+    event.kind = "other";
+    assert_int_equal(ruc_store_append(fx.store, &event, 1, on_done, NULL), RUC_EINVALID);
+    ruc_store_event_t many[RUC_STORE_EVENTS_MAX + 1] = {{0}};
+    assert_int_equal(ruc_store_append(fx.store, many, RUC_STORE_EVENTS_MAX + 1, on_done, NULL),
+                     RUC_ETOOBIG);
+    ruc_store_filter_t filter = {.label = "only-a-key"};
+    assert_int_equal(ruc_store_page(fx.store, NULL, 1, &filter, on_rows, NULL), RUC_EINVALID);
+    assert_int_equal(ruc_store_get(fx.store, NULL, on_rows, NULL), RUC_EINVALID);
+    assert_int_equal(ruc_store_pending(fx.store), 0);
+}
+
+static void any_text_survives(void **state)
+{
+    (void)state;
+    char id[RUC_ULID_SIZE];
+    char *doc = malloc((1 << 20) + 1);
+    assert_non_null(doc);
+    for (size_t i = 0; i < 1 << 20; i++) {
+        doc[i] = (char)(' ' + i * 7 % 90);
+    }
+    memcpy(doc, "\xf0\x9f\x90\x88\xe2\x80\xa8'\"\\;--", 13);
+    doc[1 << 20] = '\0';
+    ruc_store_row_t row = row_of(ruc_id_ulid(id), "n\xc3\xa4me'\"; DROP TABLE engine; --", doc);
+    assert_int_equal(create(&row, NULL, 0), 0);
+    assert_int_equal(ASK(ruc_store_by_name(fx.store, row.name, on_rows, NULL)), 0);
+    assert_string_equal(got.name, row.name);
+    assert_int_equal(got.row.doc_len, 1 << 20);
+    assert_memory_equal(got.doc, doc, 1 << 20);
+    free(doc);
+}
+
+typedef struct races {
+    int left;
+    unsigned won[64], lost[64];
+} races_t;
+
+static races_t races;
+
+static void on_raced(void *arg, int rc)
+{
+    size_t round = (size_t)(uintptr_t)arg;
+    assert_true(rc == 0 || rc == RUC_ECONFLICT);
+    races.won[round] += rc == 0;
+    races.lost[round] += rc != 0;
+    races.left--;
+}
+
+static void of_many_writers_one_wins_each_revision(void **state)
+{
+    (void)state;
+    char id[RUC_ULID_SIZE];
+    ruc_store_row_t row = row_of(ruc_id_ulid(id), "e", "{}");
+    assert_int_equal(create(&row, NULL, 0), 0);
+    memset(&races, 0, sizeof races);
+    for (uint64_t round = 0; round < 32; round++) {
+        row.rev = round + 2;
+        for (int i = 0; i < 300; i++) {
+            assert_int_equal(ruc_store_update(fx.store, &row, round + 1, NULL, 0, on_raced,
+                                              (void *)(uintptr_t)round),
+                             0);
+            races.left++;
+        }
+    }
+    await(&races.left);
+    for (size_t round = 0; round < 32; round++) {
+        assert_int_equal(races.won[round], 1);
+        assert_int_equal(races.lost[round], 299);
+    }
+}
+
+static int order_next, order_left;
+
+static void on_ordered(void *arg, int rc)
+{
+    assert_int_equal(rc, 0);
+    assert_int_equal((int)(uintptr_t)arg, order_next);
+    order_next++;
+    order_left--;
+}
+
+static void on_ordered_rows(void *arg, int rc, const ruc_store_row_t *rows, size_t n, bool more)
+{
+    (void)more;
+    assert_int_equal(n, 1);
+    assert_int_equal(rows[0].rev, (uintptr_t)arg / 2 + 1); /* sees the write before it */
+    on_ordered(arg, rc);
+}
+
+static void answers_come_in_the_order_of_the_calls(void **state)
+{
+    (void)state;
+    char id[RUC_ULID_SIZE];
+    ruc_store_row_t row = row_of(ruc_id_ulid(id), "e", "{}");
+    assert_int_equal(create(&row, NULL, 0), 0);
+    order_next = order_left = 0;
+    for (uintptr_t i = 0; i < 3000; i++) {
+        if (i % 2 == 0) {
+            assert_int_equal(ruc_store_get(fx.store, id, on_ordered_rows, (void *)i), 0);
+        } else {
+            row.rev = i / 2 + 2;
+            assert_int_equal(
+                ruc_store_update(fx.store, &row, row.rev - 1, NULL, 0, on_ordered, (void *)i), 0);
+        }
+        order_left++;
+    }
+    await(&order_left);
+    assert_int_equal(order_next, 3000);
+}
+
+static void make_rows(int n)
+{
+    static const char *const states[] = {"Pending", "Running", "Stopped"};
+    int64_t due[] = {0, 500, 100};
+    for (int i = 0; i < n; i++) {
+        char id[RUC_ULID_SIZE], name[32], doc[96];
+        snprintf(name, sizeof name, "e%d", i);
+        snprintf(doc, sizeof doc, "{\"labels\":{\"team\":\"t%d\",\"a.b\\\"c\":\"x\"}}", i % 5);
+        ruc_store_row_t row = row_of(ruc_id_ulid(id), name, doc);
+        row.state = states[i % 3];
+        row.due_ms = due[i % 3] ? due[i % 3] + i : 0;
+        row.type = i % 2 ? "spark" : "sail";
+        row.owner = i % 10 ? "ada" : "bob";
+        assert_int_equal(create(&row, NULL, 0), 0);
+    }
+}
+
+static size_t count_pages(const ruc_store_filter_t *filter, size_t limit)
+{
+    size_t total = 0;
+    char after[RUC_ULID_SIZE] = "";
+    for (;;) {
+        assert_int_equal(
+            ASK(ruc_store_page(fx.store, *after ? after : NULL, limit, filter, on_rows, NULL)), 0);
+        for (size_t i = 0; i < got.n; i++) {
+            assert_true(strcmp(got.ids[i], after) > 0);
+            memcpy(after, got.ids[i], sizeof after);
+        }
+        total += got.n;
+        if (!got.more) {
+            return total;
+        }
+        assert_int_equal(got.n, limit);
+    }
+}
+
+static void pages_follow_ids_and_filters(void **state)
+{
+    (void)state;
+    make_rows(60);
+    const struct {
+        ruc_store_filter_t filter;
+        size_t rows;
+    } cases[] = {
+        {{.state = "Running"}, 20},
+        {{.state = "Running", .type = "sail"}, 10},
+        {{.owner = "bob"}, 6},
+        {{.name = "e7"}, 1},
+        {{.name = "e"}, 0},
+        {{.platform = "kubernetes"}, 0},
+        {{.keeper = "k1", .desired = "Running"}, 60},
+        {{.label = "team", .value = "t3"}, 12},
+        {{.label = "team", .value = "t9"}, 0},
+        {{.label = "a.b\"c", .value = "x", .state = "Stopped"}, 20},
+        {{.label = "a", .value = "x"}, 0},
+        {{.state = "Running",
+          .desired = "Running",
+          .type = "sail",
+          .platform = "local",
+          .owner = "ada",
+          .keeper = "k1",
+          .name = "e4",
+          .label = "team",
+          .value = "t4"},
+         1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(count_pages(&cases[i].filter, 7), cases[i].rows);
+    }
+    assert_int_equal(count_pages(NULL, 60), 60); /* exactly one page: no more */
+    assert_false(got.more);
+    assert_int_equal(count_pages(NULL, 59), 60);
+}
+
+static void a_large_answer_comes_in_parts(void **state)
+{
+    (void)state;
+    size_t len = 3u << 20;
+    char *doc = malloc(len + 1);
+    assert_non_null(doc);
+    memset(doc, ' ', len);
+    doc[len] = '\0';
+    for (int i = 0; i < 8; i++) {
+        char id[RUC_ULID_SIZE], name[8];
+        snprintf(name, sizeof name, "e%d", i);
+        ruc_store_row_t row = row_of(ruc_id_ulid(id), name, doc);
+        assert_int_equal(create(&row, NULL, 0), 0);
+    }
+    free(doc);
+    assert_int_equal(ASK(ruc_store_page(fx.store, NULL, 0, NULL, on_rows, NULL)), 0);
+    assert_true(got.more && got.n == 5);
+}
+
+static void due_rows_come_earliest_first(void **state)
+{
+    (void)state;
+    make_rows(30);
+    assert_int_equal(ASK(ruc_store_due(fx.store, 99, 0, on_rows, NULL)), 0);
+    assert_int_equal(got.n, 0);
+    assert_int_equal(ASK(ruc_store_due(fx.store, 400, 3, on_rows, NULL)), 0);
+    assert_true(got.n == 3 && got.more && got.row.due_ms == 102);
+    assert_int_equal(ASK(ruc_store_due(fx.store, INT64_MAX, 0, on_rows, NULL)), 0);
+    assert_true(got.n == 20 && !got.more);
+}
+
+static void events_are_read_both_ways(void **state)
+{
+    (void)state;
+    char id[2][RUC_ULID_SIZE], ev[20][RUC_ULID_SIZE];
+    ruc_id_ulid(id[0]);
+    ruc_id_ulid(id[1]);
+    for (int i = 0; i < 20; i++) {
+        ruc_store_event_t event = event_of(ruc_id_ulid(ev[i]), id[i % 2], "{}");
+        assert_int_equal(ASK(ruc_store_append(fx.store, &event, 1, on_done, NULL)), 0);
+    }
+    assert_int_equal(events_of(NULL, NULL, 0, false), 0);
+    assert_true(got.n == 20 && !got.more);
+    assert_string_equal(got.ids[19], ev[19]);
+    assert_int_equal(events_of(NULL, NULL, 3, true), 0);
+    assert_true(got.n == 3 && got.more);
+    assert_string_equal(got.ids[0], ev[19]);
+    assert_int_equal(events_of(id[1], ev[15], 0, false), 0);
+    assert_true(got.n == 2 && !got.more);
+    assert_string_equal(got.ids[0], ev[17]);
+    assert_int_equal(events_of(id[0], ev[4], 1, true), 0);
+    assert_true(got.n == 1 && got.more);
+    assert_string_equal(got.ids[0], ev[2]);
+}
+
+static void events_are_bounded(void **state)
+{
+    fx.config.events_per_engine = 32;
+    fx.config.events_total = 256;
+    (void)state;
+    open_store();
+    char id[20][RUC_ULID_SIZE], first[RUC_ULID_SIZE] = "", last[RUC_ULID_SIZE] = "";
+    for (int e = 0; e < 20; e++) {
+        ruc_id_ulid(id[e]);
+        for (int i = 0; i < 100; i++) {
+            char ev[RUC_ULID_SIZE];
+            ruc_store_event_t event = event_of(ruc_id_ulid(ev), id[e], "{}");
+            assert_int_equal(ASK(ruc_store_append(fx.store, &event, 1, on_done, NULL)), 0);
+            memcpy(e == 0 && i == 0 ? first : last, ev, sizeof ev);
+        }
+        assert_int_equal(events_of(id[e], NULL, 0, true), 0);
+        assert_true(got.n >= 30 && got.n <= 32);
+        assert_string_equal(got.ids[0], last); /* the newest stay */
+    }
+    assert_int_equal(events_of(NULL, NULL, 0, false), 0);
+    assert_true(got.n > 240 && got.n <= 256);
+    assert_true(strcmp(got.ids[0], first) > 0);
+    close_store(); /* the bounds hold over a restart, where nothing is counted yet */
+    fx.config.events_total = 64;
+    open_store();
+    char ev[RUC_ULID_SIZE];
+    ruc_store_event_t event = event_of(ruc_id_ulid(ev), id[19], "{}");
+    assert_int_equal(ASK(ruc_store_append(fx.store, &event, 1, on_done, NULL)), 0);
+    assert_int_equal(events_of(NULL, NULL, 0, false), 0);
+    assert_true(got.n <= 64);
+}
+
+static size_t loaded;
+static char loaded_last[RUC_ULID_SIZE];
+static uint64_t loaded_beats;
+
+static void on_loaded_row(void *arg, const ruc_store_row_t *row)
+{
+    (void)arg;
+    assert_true(strcmp(row->id, loaded_last) > 0);
+    snprintf(loaded_last, sizeof loaded_last, "%s", row->id);
+    loaded_beats += (uint64_t)row->beat_ms;
+    loaded++;
+}
+
+static void everything_is_there_after_a_restart(void **state)
+{
+    (void)state;
+    races.left = 0;
+    for (int i = 0; i < 700; i++) { /* more than one page of a load */
+        char id[RUC_ULID_SIZE], name[32];
+        snprintf(name, sizeof name, "e%d", i);
+        ruc_store_row_t row = row_of(ruc_id_ulid(id), name, "{}");
+        ruc_store_beat_t beat = {id, 2};
+        assert_int_equal(ruc_store_create(fx.store, &row, NULL, 0, on_raced, NULL), 0);
+        assert_int_equal(ruc_store_beats(fx.store, &beat, 1, on_raced, NULL), 0);
+        races.left += 2;
+    }
+    await(&races.left);
+    close_store();
+    open_store();
+    loaded = loaded_beats = 0;
+    loaded_last[0] = '\0';
+    assert_int_equal(ASK(ruc_store_load(fx.store, on_loaded_row, on_done, NULL)), 0);
+    assert_int_equal(loaded, 700);
+    assert_int_equal(loaded_beats, 1400);
+}
+
+static void what_waits_is_bounded(void **state)
+{
+    (void)state;
+    fx.config.queue_max = 100;
+    fx.config.queue_bytes = 1 << 20;
+    open_store();
+    char id[RUC_ULID_SIZE];
+    ruc_store_row_t row = row_of(ruc_id_ulid(id), "e", "{}");
+    assert_int_equal(create(&row, NULL, 0), 0);
+    memset(&races, 0, sizeof races);
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(ruc_store_beats(fx.store, NULL, 0, on_raced, NULL), 0);
+        races.left++;
+    }
+    assert_int_equal(ruc_store_beats(fx.store, NULL, 0, on_raced, NULL), RUC_EFULL);
+    assert_int_equal(ruc_store_pending(fx.store), 100);
+    await(&races.left);
+    char *doc = calloc(1, 700001);
+    assert_non_null(doc);
+    row.doc = memset(doc, ' ', 700000);
+    row.doc_len = 700000;
+    row.rev = 2;
+    assert_int_equal(ruc_store_update(fx.store, &row, 1, NULL, 0, on_raced, NULL), 0);
+    assert_int_equal(ruc_store_update(fx.store, &row, 1, NULL, 0, on_raced, NULL), RUC_EFULL);
+    races.left = 1;
+    await(&races.left);
+    free(doc);
+}
+
+static void closing_finishes_what_was_taken(void **state)
+{
+    (void)state;
+    char id[RUC_ULID_SIZE];
+    ruc_store_row_t row = row_of(ruc_id_ulid(id), "e", "{}");
+    assert_int_equal(create(&row, NULL, 0), 0);
+    memset(&races, 0, sizeof races);
+    for (uint64_t i = 1; i <= 2000; i++) {
+        row.rev = i + 1;
+        assert_int_equal(ruc_store_update(fx.store, &row, i, NULL, 0, on_raced, NULL), 0);
+        races.left++;
+    }
+    int closing = 1;
+    assert_int_equal(ruc_store_close(fx.store, on_closed, &closing), 0);
+    assert_int_equal(ruc_store_get(fx.store, id, on_rows, NULL), RUC_ECLOSED);
+    assert_int_equal(ruc_store_close(fx.store, on_closed, &closing), RUC_ECLOSED);
+    assert_int_equal(ruc_store_ready(fx.store, NULL), RUC_ESTORE);
+    await(&closing);
+    assert_int_equal(races.left, 0);
+    assert_int_equal(races.won[0], 2000);
+    open_store();
+    assert_int_equal(get(id), 0);
+    assert_int_equal(got.row.rev, 2001);
+}
+
+static void it_is_measured_and_ready(void **state)
+{
+    (void)state;
+    ruc_why_t why;
+    assert_int_equal(ruc_store_ready(fx.store, &why), 0);
+    get("01k0000000000000000000000z");
+    get("01k0000000000000000000000z");
+    assert_true(ruc_metric_value(ruc_metrics_series(RUC_M_STORE, "get")) == 2);
+    assert_true(ruc_metric_value(ruc_metrics_series(RUC_M_STORE_ERRORS)) == 0);
+}
+
+/* --- what only files can do --- */
+
+static void expect_refused(int code, const char *words)
+{
+    ruc_why_t why = {""};
+    ruc_store_t *store = NULL;
+    assert_int_equal(ruc_store_open(&fx.loop, &fx.config, &store, &why), code);
+    if (!strstr(why.text, words)) {
+        print_error("said: %s\n", why.text);
+        fail();
+    }
+}
+
+static void run_sql(const char *sql)
+{
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(fx.path, &db), SQLITE_OK);
+    char *error = NULL;
+    if (sqlite3_exec(db, sql, NULL, NULL, &error) != SQLITE_OK) {
+        print_error("%s\n", error);
+        fail();
+    }
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static void write_file(const char *text, size_t at)
+{
+    int fd = open(fx.path, O_WRONLY | O_CREAT, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, text, strlen(text), (off_t)at), (ssize_t)strlen(text));
+    close(fd);
+}
+
+static void the_file_is_private(void **state)
+{
+    (void)state;
+    static const char *const tails[] = {"", "-wal", "-shm", ".lock"};
+    char id[RUC_ULID_SIZE], path[128];
+    ruc_store_row_t row = row_of(ruc_id_ulid(id), "e", "{}");
+    assert_int_equal(create(&row, NULL, 0), 0);
+    for (int i = 0; i < 4; i++) {
+        struct stat info;
+        snprintf(path, sizeof path, "%s%s", fx.path, tails[i]);
+        assert_int_equal(stat(path, &info), 0);
+        assert_int_equal(info.st_mode & 0777, 0600);
+    }
+    close_store();
+    assert_int_equal(chmod(fx.path, 0644), 0);
+    open_store();
+    struct stat info;
+    assert_int_equal(stat(fx.path, &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0600);
+}
+
+static void wrong_files_are_refused_with_a_sentence(void **state)
+{
+    (void)state;
+    fx.config.kind = "oracle";
+    expect_refused(RUC_EINVALID, "\"oracle\" is not supported in this build");
+    fx.config.kind = "sqlite";
+    fx.config.path = "";
+    expect_refused(RUC_EINVALID, "store.path");
+    fx.config.path = fx.dir;
+    expect_refused(RUC_ESTORE, "is not a file");
+    fx.config.path = "/nonexistent/dir/rucat.db";
+    expect_refused(RUC_ESTORE, "No such file or directory");
+    fx.config.path = fx.path;
+    write_file("This is a letter to my mother, and it is long enough to be a whole header of a "
+               "database, which it is not, since it is a letter to my mother.",
+               0);
+    expect_refused(RUC_ESTORE, "is not a SQLite database");
+    assert_int_equal(unlink(fx.path), 0);
+    run_sql("CREATE TABLE shop(x)");
+    expect_refused(RUC_ESTORE, "belongs to another program");
+    run_sql("INSERT INTO shop VALUES (1)"); /* and it was left alone */
+    assert_int_equal(unlink(fx.path), 0);
+    open_store();
+    close_store();
+    run_sql("UPDATE meta SET value = '99' WHERE key = 'schema'");
+    expect_refused(RUC_ESTORE, "written by a newer rucat (schema 99");
+}
+
+static void a_damaged_file_is_told(void **state)
+{
+    (void)state;
+    open_store();
+    close_store();
+    char noise[3001];
+    memset(noise, 'z', 3000);
+    noise[3000] = '\0';
+    write_file(noise, 100); /* the first page, behind its header */
+    expect_refused(RUC_ESTORE, "is damaged");
+}
+
+static void a_file_in_use_is_refused(void **state)
+{
+    (void)state;
+    open_store();
+    expect_refused(RUC_ESTORE, "in use by another rucat");
+}
+
+static void another_programs_lock_is_told(void **state)
+{
+    (void)state;
+    open_store();
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(fx.path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "BEGIN EXCLUSIVE", NULL, NULL, NULL), SQLITE_OK);
+    char id[RUC_ULID_SIZE];
+    ruc_why_t why = {""};
+    ruc_store_row_t row = row_of(ruc_id_ulid(id), "e", "{}");
+    assert_int_equal(create(&row, NULL, 0), RUC_ESTORE);
+    assert_int_equal(ruc_store_ready(fx.store, &why), RUC_ESTORE);
+    assert_non_null(strstr(why.text, "database is locked"));
+    assert_int_equal(sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(create(&row, NULL, 0), 0);
+    assert_int_equal(ruc_store_ready(fx.store, &why), 0);
+    close_store();
+    assert_int_equal(
+        sqlite3_exec(db, "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE", NULL, NULL, NULL),
+        SQLITE_OK);
+    expect_refused(RUC_ESTORE, "is locked by another program");
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+/* Runs in a child whose files may not grow: writes fail until the bound is lifted. */
+static int fill_the_disk(void)
+{
+    const struct rlimit small = {400 * 1024, RLIM_INFINITY}, wide = {RLIM_INFINITY, RLIM_INFINITY};
+    char id[RUC_ULID_SIZE], name[16];
+    signal(SIGXFSZ, SIG_IGN);
+    char *doc = calloc(1, 30001);
+    memset(doc, ' ', 30000);
+    RUC_MUST(setrlimit(RLIMIT_FSIZE, &small) == 0);
+    int taken = 0, failed = 0;
+    for (int i = 0; i < 50; i++) {
+        snprintf(name, sizeof name, "e%d", i);
+        ruc_store_row_t row = row_of(ruc_id_ulid(id), name, doc);
+        int rc = create(&row, NULL, 0);
+        RUC_MUST(rc == 0 || rc == RUC_ESTORE);
+        taken += rc == 0;
+        failed += rc != 0;
+    }
+    ruc_why_t why = {""};
+    RUC_MUST(taken > 0 && failed > 0);
+    RUC_MUST(ruc_store_ready(fx.store, &why) == RUC_ESTORE && strstr(why.text, "SQLite: "));
+    RUC_MUST(ruc_metric_value(ruc_metrics_series(RUC_M_STORE_ERRORS)) >= failed);
+    RUC_MUST(setrlimit(RLIMIT_FSIZE, &wide) == 0);
+    uint64_t deadline = ruc_clock_mono_ms() + 10000;
+    while (ruc_store_ready(fx.store, NULL) != 0 && ruc_clock_mono_ms() < deadline) {
+        uv_run(&fx.loop, UV_RUN_ONCE); /* it asks by itself */
+    }
+    RUC_MUST(ruc_store_ready(fx.store, NULL) == 0);
+    int there = (int)count_pages(NULL, 100);
+    RUC_MUST(there == taken);
+    ruc_store_row_t row = row_of(ruc_id_ulid(id), "after", doc);
+    RUC_MUST(create(&row, NULL, 0) == 0);
+    close_store();
+    free(doc);
+    free(got.doc);
+    got.doc = NULL;
+    return 0;
+}
+
+static void assert_whole(void)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *statement = NULL;
+    assert_int_equal(sqlite3_open(fx.path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA integrity_check", -1, &statement, NULL), 0);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    assert_string_equal((const char *)sqlite3_column_text(statement, 0), "ok");
+    sqlite3_finalize(statement);
+    sqlite3_close(db);
+}
+
+static void a_full_disk_fails_and_passes(void **state)
+{
+    (void)state;
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        RUC_MUST(uv_loop_fork(&fx.loop) == 0);
+        open_store();
+        _exit(fill_the_disk());
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_whole();
+}
+
+/* The storm: each engine counts its revisions, each change brings its event; an acknowledged one is
+ * reported through a pipe. It goes on until it is killed. */
+typedef struct storm {
+    char id[RUC_ULID_SIZE], name[16];
+    uint64_t rev;
+    int out;
+} storm_t;
+
+static void on_storm(void *arg, int rc);
+
+static void storm_on(storm_t *engine)
+{
+    char ev[RUC_ULID_SIZE], doc[64];
+    snprintf(doc, sizeof doc, "%llu", (unsigned long long)engine->rev);
+    ruc_store_event_t event = event_of(ruc_id_ulid(ev), engine->id, doc);
+    event.at_ms = (int64_t)engine->rev;
+    ruc_store_row_t row = row_of(engine->id, engine->name, doc);
+    row.rev = engine->rev;
+    int rc = engine->rev == 1
+                 ? ruc_store_create(fx.store, &row, &event, 1, on_storm, engine)
+                 : ruc_store_update(fx.store, &row, engine->rev - 1, &event, 1, on_storm, engine);
+    RUC_MUST(rc == 0);
+}
+
+static void on_storm(void *arg, int rc)
+{
+    storm_t *engine = arg;
+    RUC_MUST(rc == 0);
+    struct {
+        char id[RUC_ULID_SIZE];
+        uint64_t rev;
+    } told = {.rev = engine->rev};
+    memcpy(told.id, engine->id, sizeof told.id);
+    RUC_MUST(write(engine->out, &told, sizeof told) == sizeof told);
+    engine->rev++;
+    storm_on(engine);
+}
+
+static void storm(int out)
+{
+    static storm_t engines[64];
+    RUC_MUST(uv_loop_fork(&fx.loop) == 0);
+    open_store();
+    for (int i = 0; i < 64; i++) {
+        ruc_id_ulid(engines[i].id);
+        snprintf(engines[i].name, sizeof engines[i].name, "e%d", i);
+        engines[i].rev = 1;
+        engines[i].out = out;
+        storm_on(&engines[i]);
+    }
+    uv_run(&fx.loop, UV_RUN_DEFAULT);
+}
+
+static void acknowledged_writes_outlive_kill_9(void **state)
+{
+    (void)state;
+    struct {
+        char id[RUC_ULID_SIZE];
+        uint64_t rev;
+    } told, seen[64];
+    int pipes[2], n = 0, reports = 0;
+    assert_int_equal(pipe(pipes), 0);
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        close(pipes[0]);
+        storm(pipes[1]);
+        _exit(1);
+    }
+    close(pipes[1]);
+    while (read(pipes[0], &told, sizeof told) == sizeof told) {
+        int i = 0;
+        while (i < n && strcmp(seen[i].id, told.id) != 0) {
+            i++;
+        }
+        memcpy(seen[i].id, told.id, sizeof told.id);
+        seen[i].rev = told.rev;
+        n += i == n;
+        if (++reports == 3000) {
+            assert_int_equal(kill(child, SIGKILL), 0); /* what is in the pipe still counts */
+        }
+    }
+    close(pipes[0]);
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(n, 64);
+    open_store();
+    for (int i = 0; i < n; i++) {
+        assert_int_equal(get(seen[i].id), 0);
+        uint64_t rev = got.row.rev;
+        assert_true(rev >= seen[i].rev);
+        assert_int_equal(events_of(seen[i].id, NULL, 1, true), 0);
+        assert_int_equal(got.n, 1);
+        assert_int_equal(got.at_ms, rev); /* exactly the events of what happened */
+    }
+    close_store();
+    assert_whole();
+}
+
+/* --- running them --- */
+
+#define SPEC(name)                                                                                 \
+    {                                                                                              \
+#name, name, make_store, drop_fixture, NULL                                                \
+    }
+#define SPEC_CLOSED(name)                                                                          \
+    {                                                                                              \
+#name, name, make_fixture, drop_fixture, NULL                                              \
+    }
+
+int main(void)
+{
+    static const struct CMUnitTest specs[] = {
+        SPEC(a_row_goes_in_and_comes_back),
+        SPEC(ids_and_names_are_unique),
+        SPEC(updates_compare_and_swap),
+        SPEC(a_change_and_its_events_are_one),
+        SPEC(removing_takes_the_row_and_leaves_its_events),
+        SPEC(beats_are_kept_beside_the_rows),
+        SPEC(wrong_input_is_refused_by_the_call),
+        SPEC(any_text_survives),
+        SPEC(of_many_writers_one_wins_each_revision),
+        SPEC(answers_come_in_the_order_of_the_calls),
+        SPEC(pages_follow_ids_and_filters),
+        SPEC(a_large_answer_comes_in_parts),
+        SPEC(due_rows_come_earliest_first),
+        SPEC(events_are_read_both_ways),
+        SPEC_CLOSED(events_are_bounded),
+        SPEC(everything_is_there_after_a_restart),
+        SPEC_CLOSED(what_waits_is_bounded),
+        SPEC(closing_finishes_what_was_taken),
+        SPEC(it_is_measured_and_ready),
+    };
+    static const struct CMUnitTest files[] = {
+        SPEC(the_file_is_private),
+        SPEC_CLOSED(wrong_files_are_refused_with_a_sentence),
+        SPEC_CLOSED(a_damaged_file_is_told),
+        SPEC_CLOSED(a_file_in_use_is_refused),
+        SPEC_CLOSED(another_programs_lock_is_told),
+        SPEC_CLOSED(a_full_disk_fails_and_passes),
+        SPEC_CLOSED(acknowledged_writes_outlive_kill_9),
+    };
+    enum { NSPECS = sizeof specs / sizeof specs[0], NFILES = sizeof files / sizeof files[0] };
+    static struct CMUnitTest all[2 * NSPECS + NFILES];
+    static char names[2 * NSPECS][128];
+    size_t n = 0;
+    for (size_t b = 0; b < sizeof backends / sizeof backends[0]; b++) {
+        for (size_t i = 0; i < NSPECS; i++, n++) {
+            all[n] = specs[i];
+            snprintf(names[n], sizeof names[n], "%s: %s", backends[b].name, specs[i].name);
+            all[n].name = names[n];
+            all[n].initial_state = (void *)&backends[b];
+        }
+    }
+    for (size_t i = 0; i < NFILES; i++, n++) {
+        all[n] = files[i];
+        all[n].initial_state = (void *)&backends[0];
+    }
+    int failed = cmocka_run_group_tests_name("store", all, NULL, NULL);
+    free(got.doc);
+    return failed;
+}

@@ -1,0 +1,216 @@
+/* fleet.c - see fleet.h. */
+#include "engine/fleet.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "core/id.h"
+
+#define PATH_SIZE 4096
+
+typedef struct member {
+    char id[RUC_ULID_SIZE];
+    ruc_fleet_t *fleet;
+    ruc_driver_t *driver;
+    bool known; /* the driver has said something */
+    UT_hash_handle hh;
+} member_t;
+
+struct ruc_fleet {
+    uv_loop_t *loop;
+    ruc_fleet_config_t config;
+    ruc_fleet_cb cb;
+    void *arg;
+    member_t *members;
+};
+
+ruc_fleet_t *ruc_fleet_new(uv_loop_t *loop, const ruc_fleet_config_t *config, ruc_fleet_cb cb,
+                           void *arg)
+{
+    ruc_fleet_t *fleet = calloc(1, sizeof *fleet);
+    if (fleet != NULL) {
+        *fleet = (ruc_fleet_t){.loop = loop, .config = *config, .cb = cb, .arg = arg};
+    }
+    return fleet;
+}
+
+static member_t *member_of(const ruc_fleet_t *fleet, const char *engine)
+{
+    member_t *member = NULL;
+    HASH_FIND_STR(fleet->members, engine, member);
+    return member;
+}
+
+static void on_news(void *arg, ruc_driver_t *driver, bool beat_only)
+{
+    (void)driver;
+    member_t *member = arg;
+    member->known = true;
+    member->fleet->cb(member->fleet->arg, member->id, beat_only);
+}
+
+static int path(char *out, size_t size, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static int path(char *out, size_t size, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(out, size, format, args);
+    va_end(args);
+    return len < 0 || (size_t)len >= size ? RUC_ETOOBIG : 0;
+}
+
+int ruc_fleet_dir(const ruc_fleet_t *fleet, const char *engine, char *out, size_t size)
+{
+    return path(out, size, "%s/engines/%s", fleet->config.state_dir, engine);
+}
+
+int ruc_fleet_data_dir(const ruc_fleet_t *fleet, const char *engine, char *out, size_t size)
+{
+    return path(out, size, "%s/engines/%s/data", fleet->config.state_dir, engine);
+}
+
+int ruc_fleet_run_dir(const ruc_fleet_t *fleet, const char *engine, uint64_t epoch, char *out,
+                      size_t size)
+{
+    return path(out, size, "%s/engines/%s/%llu", fleet->config.state_dir, engine,
+                (unsigned long long)epoch);
+}
+
+/* A fresh member with a driver of the record's kind; NULL without memory or for an unknown kind. */
+static member_t *enlist(ruc_fleet_t *fleet, const ruc_record_t *record)
+{
+    char run_dir[PATH_SIZE], data_dir[PATH_SIZE];
+    if (ruc_fleet_run_dir(fleet, record->id, record->epoch, run_dir, sizeof run_dir) < 0 ||
+        ruc_fleet_data_dir(fleet, record->id, data_dir, sizeof data_dir) < 0) {
+        return NULL;
+    }
+    ruc_fleet_forget(fleet, record->id);
+    member_t *member = calloc(1, sizeof *member);
+    if (member == NULL) {
+        return NULL;
+    }
+    ruc_driver_spec_t spec = {.engine = record->id,
+                              .name = record->name,
+                              .instance = ruc_record_text(record, "instance"),
+                              .epoch = record->epoch,
+                              .run_dir = run_dir,
+                              .data_dir = data_dir,
+                              .embedded = fleet->config.embedded,
+                              .helper = fleet->config.helper,
+                              .beat_ms = fleet->config.beat_ms,
+                              .log_max = fleet->config.log_max};
+    member->fleet = fleet;
+    member->driver =
+        ruc_driver_new(fleet->loop, ruc_record_text(record, "driver"), &spec, on_news, member);
+    if (member->driver == NULL) {
+        free(member);
+        return NULL;
+    }
+    snprintf(member->id, sizeof member->id, "%s", record->id);
+    HASH_ADD_STR(fleet->members, id, member);
+    return member;
+}
+
+int ruc_fleet_start(ruc_fleet_t *fleet, const ruc_record_t *record, const json_t *plan,
+                    ruc_why_t *why)
+{
+    const char *kind = ruc_record_text(record, "driver");
+    if (!ruc_driver_kind_known(kind)) {
+        return ruc_why_set(why, RUC_EINVALID, "driver '%s' is not supported in this build", kind);
+    }
+    member_t *member = enlist(fleet, record);
+    if (member == NULL) {
+        return ruc_why_set(why, UV_ENOMEM, "not enough memory for a driver");
+    }
+    int rc = ruc_driver_start(member->driver, plan, why);
+    if (rc < 0) {
+        ruc_fleet_forget(fleet, record->id);
+    }
+    return rc;
+}
+
+int ruc_fleet_adopt(ruc_fleet_t *fleet, const ruc_record_t *record)
+{
+    member_t *member = enlist(fleet, record);
+    if (member == NULL) {
+        return UV_ENOMEM;
+    }
+    int rc = ruc_driver_adopt(member->driver);
+    if (rc < 0) {
+        ruc_fleet_forget(fleet, record->id);
+    }
+    return rc;
+}
+
+int ruc_fleet_stop(ruc_fleet_t *fleet, const char *engine, const char *signal, int64_t grace_ms)
+{
+    member_t *member = member_of(fleet, engine);
+    return member == NULL ? RUC_ENOTFOUND : ruc_driver_stop(member->driver, signal, grace_ms);
+}
+
+const ruc_seen_t *ruc_fleet_seen(const ruc_fleet_t *fleet, const char *engine)
+{
+    member_t *member = member_of(fleet, engine);
+    return member == NULL || !member->known ? NULL : ruc_driver_seen(member->driver);
+}
+
+bool ruc_fleet_has(const ruc_fleet_t *fleet, const char *engine)
+{
+    return member_of(fleet, engine) != NULL;
+}
+
+void ruc_fleet_forget(ruc_fleet_t *fleet, const char *engine)
+{
+    member_t *member = member_of(fleet, engine);
+    if (member != NULL) {
+        HASH_DEL(fleet->members, member);
+        ruc_driver_close(member->driver);
+        free(member);
+    }
+}
+
+static bool is_alive(const member_t *member)
+{
+    ruc_seen_phase_t phase = ruc_driver_seen(member->driver)->phase;
+    return !member->known || (phase != RUC_SEEN_NONE && phase != RUC_SEEN_ENDED);
+}
+
+size_t ruc_fleet_alive(const ruc_fleet_t *fleet)
+{
+    size_t alive = 0;
+    for (member_t *member = fleet->members; member != NULL; member = member->hh.next) {
+        alive += is_alive(member);
+    }
+    return alive;
+}
+
+void ruc_fleet_stop_all(ruc_fleet_t *fleet, int64_t grace_ms)
+{
+    for (member_t *member = fleet->members; member != NULL; member = member->hh.next) {
+        if (is_alive(member)) {
+            ruc_driver_stop(member->driver, NULL, grace_ms);
+        }
+    }
+}
+
+void ruc_fleet_set_log_max(ruc_fleet_t *fleet, int64_t log_max)
+{
+    fleet->config.log_max = log_max;
+}
+
+void ruc_fleet_close(ruc_fleet_t *fleet)
+{
+    member_t *member, *next;
+    if (fleet == NULL) {
+        return;
+    }
+    HASH_ITER(hh, fleet->members, member, next)
+    {
+        ruc_fleet_forget(fleet, member->id);
+    }
+    free(fleet);
+}

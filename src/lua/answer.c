@@ -1,0 +1,46 @@
+/* answer.c - see answer.h. */
+#include "lua/answer.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+static void release(void *arg)
+{
+    ruc_record_unref(arg);
+}
+
+static bool has_header(const ruc_http_header_t *headers, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strcasecmp(headers[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void ruc_answer_record(ruc_app_t *app, ruc_http_stream_t *stream, int status, ruc_record_t *record,
+                       const ruc_http_header_t *headers, size_t n)
+{
+    ruc_http_header_t all[RUC_ANSWER_HEADERS + 2];
+    size_t len = 0;
+    char etag[40];
+    const char *json = ruc_record_render(record, ruc_table_last_beat(app->table, record->id), &len);
+    if (json == NULL) {
+        ruc_http_problem(stream, 503, NULL, "not enough memory");
+        return;
+    }
+    n = n > RUC_ANSWER_HEADERS ? RUC_ANSWER_HEADERS : n;
+    if (n > 0) {
+        memcpy(all, headers, n * sizeof *all);
+    }
+    if (!has_header(all, n, "content-type")) {
+        all[n++] = (ruc_http_header_t){"content-type", "application/json"};
+    }
+    if (!has_header(all, n, "etag") && n < RUC_ANSWER_HEADERS + 2) {
+        snprintf(etag, sizeof etag, "W/\"%llu\"", (unsigned long long)record->rev);
+        all[n++] = (ruc_http_header_t){"etag", etag};
+    }
+    ruc_http_respond_ref(stream, status, all, n, json, len, release, ruc_record_ref(record));
+}

@@ -1,0 +1,312 @@
+/* dispatch.c - see dispatch.h. A request finds its route in the serving generation and becomes a
+ * job there; what the handler returns (status, body, headers) is rendered here. */
+#include "lua/dispatch.h"
+
+#include <lauxlib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/metrics.h"
+#include "lua/answer.h"
+#include "lua/hold.h"
+#include "lua/job.h"
+#include "lua/request.h"
+#include "lua/scripts.h"
+#include "lua/value.h"
+#include "lua/view.h"
+
+#define BODY_MAX (64u * 1024 * 1024)
+
+typedef struct handling {
+    ruc_app_t *app;
+    ruc_vm_t *vm;
+    ruc_request_t *request;
+} handling_t;
+
+static size_t active;
+
+size_t ruc_dispatch_active(void)
+{
+    return active;
+}
+
+/* ---- who may ask at all ---- */
+
+/* True for a Host that can only mean this server: a web page of somebody else that has got its name
+ * resolved to our address (DNS rebinding) sends its own name. */
+static bool host_is_ours(const ruc_app_t *app, const char *authority)
+{
+    char with_port[300], host[256], ours[256];
+    int port;
+    const char *colon = strrchr(authority, ':');
+    bool has_port = colon != NULL && strchr(colon, ']') == NULL &&
+                    (authority[0] == '[' || strchr(authority, ':') == colon);
+    snprintf(with_port, sizeof with_port, has_port ? "%s" : "%s:0", authority);
+    if (ruc_config_address(with_port, host, &port) < 0) {
+        return false;
+    }
+    if (ruc_config_loopback(host)) {
+        return true;
+    }
+    return ruc_config_address(ruc_config_text(app->config, "listen"), ours, &port) == 0 &&
+           strcasecmp(host, ours) == 0;
+}
+
+static bool origin_is_ours(const ruc_app_t *app, const ruc_http_stream_t *stream)
+{
+    const char *origin = ruc_http_header(stream, "origin");
+    if (origin == NULL) {
+        return true;
+    }
+    const char *host = strstr(origin, "://");
+    return host != NULL && strcasecmp(host + 3, stream->authority) == 0 &&
+           host_is_ours(app, host + 3);
+}
+
+/* ---- answers ---- */
+
+typedef struct rendering {
+    handling_t *handling;
+    lua_State *co;
+    int n;
+    /* what comes out */
+    int status;
+    ruc_buf_t body;
+    bool ours; /* the body is in `body` */
+    const char *text;
+    size_t len;
+    ruc_record_t *record;
+    bool hold;
+    char id[27], verb[8];
+    int64_t ms;
+    ruc_http_header_t headers[RUC_ANSWER_HEADERS];
+    size_t header_count;
+    bool typed; /* there is a content-type */
+} rendering_t;
+
+static void render_headers(lua_State *L, rendering_t *r)
+{
+    lua_State *co = r->co;
+    if (r->n < 3 || lua_isnil(co, 3)) {
+        return;
+    }
+    if (!lua_istable(co, 3)) {
+        luaL_error(L, "a handler's third value must be a table of headers");
+    }
+    lua_pushnil(co);
+    while (lua_next(co, 3)) {
+        if (lua_type(co, -2) != LUA_TSTRING || lua_type(co, -1) == LUA_TTABLE ||
+            !lua_isstring(co, -1) || r->header_count == RUC_ANSWER_HEADERS) {
+            luaL_error(L, "a handler's headers must be at most %d texts by name",
+                       RUC_ANSWER_HEADERS);
+        }
+        const char *name = lua_tostring(co, -2);
+        /* The value is anchored by the table; a number is turned into text in a copy. */
+        const char *value = lua_type(co, -1) == LUA_TSTRING ? lua_tostring(co, -1) : NULL;
+        if (value == NULL) {
+            lua_pushvalue(co, -1);
+            lua_pushstring(L, lua_tostring(co, -1)); /* stays on L until the answer is out */
+            value = lua_tostring(L, -1);
+            lua_pop(co, 1);
+        }
+        r->typed = r->typed || strcasecmp(name, "content-type") == 0;
+        r->headers[r->header_count++] = (ruc_http_header_t){name, value};
+        lua_pop(co, 1);
+    }
+}
+
+static int render(lua_State *L)
+{
+    rendering_t *r = lua_touserdata(L, 1);
+    lua_State *co = r->co;
+    ruc_why_t why = {""};
+    lua_settop(co, r->n < 3 ? 3 : r->n);
+    if (!lua_isinteger(co, 1) || lua_tointeger(co, 1) < 200 || lua_tointeger(co, 1) > 599) {
+        return luaL_error(L, "a handler must return a status from 200 to 599 first, got %s",
+                          luaL_tolstring(L, -1, NULL));
+    }
+    r->status = (int)lua_tointeger(co, 1);
+    render_headers(L, r);
+    switch (lua_type(co, 2)) {
+    case LUA_TNIL:
+        break;
+    case LUA_TSTRING:
+        r->text = lua_tolstring(co, 2, &r->len);
+        break;
+    case LUA_TUSERDATA:
+        if (ruc_hold_test(co, 2, r->id, r->verb, &r->ms)) {
+            r->hold = true;
+            break;
+        }
+        r->record = ruc_view_test(co, 2);
+        if (r->record != NULL) {
+            break;
+        }
+        /* fallthrough */
+    default:
+        r->ours = true;
+        if (ruc_value_write(co, 2, &r->body, &why) < 0) {
+            return luaL_error(L, "a handler's body: %s", why.text);
+        }
+        r->text = ruc_buf_str(&r->body);
+        r->len = r->body.len;
+    }
+    return 0;
+}
+
+static void send_answer(handling_t *handling, rendering_t *r)
+{
+    ruc_http_stream_t *stream = handling->request->stream;
+    ruc_http_header_t all[RUC_ANSWER_HEADERS + 1];
+    if (r->hold) {
+        ruc_hold_begin(handling->app, stream, r->status, r->id, r->verb, r->ms);
+        return;
+    }
+    if (r->record != NULL) {
+        ruc_answer_record(handling->app, stream, r->status, r->record, r->headers, r->header_count);
+        return;
+    }
+    memcpy(all, r->headers, r->header_count * sizeof *all);
+    if (!r->typed && r->text != NULL) {
+        all[r->header_count++] = (ruc_http_header_t){
+            "content-type", r->ours ? "application/json" : "text/plain; charset=utf-8"};
+    }
+    ruc_http_respond(stream, r->status, all, r->header_count, r->text, r->len);
+}
+
+static void handled(void *arg, ruc_outcome_t outcome, lua_State *co, int n)
+{
+    handling_t *handling = arg;
+    ruc_why_t why = {""};
+    active--;
+    if (handling->request->stream != NULL) {
+        static const ruc_http_events_t none = {0};
+        ruc_http_listen(handling->request->stream, &none, NULL);
+    }
+    if (handling->request->stream == NULL) {
+        /* the peer is gone: nobody to answer */
+    } else if (outcome != RUC_JOB_OK) {
+        bool stopping = outcome == RUC_JOB_CANCELLED;
+        ruc_http_problem(handling->request->stream, stopping ? 503 : 500, NULL,
+                         stopping ? "the request was ended"
+                                  : "the handler failed; the log says why");
+    } else {
+        rendering_t r = {.handling = handling, .co = co, .n = n};
+        ruc_buf_init(&r.body, BODY_MAX);
+        int top = lua_gettop(handling->vm->L);
+        if (ruc_vm_protect(handling->vm, render, &r, &why) < 0) {
+            ruc_log(RUC_LOG_LUA, RUC_ERROR, "%s", why.text);
+            ruc_http_problem(handling->request->stream, 500, NULL,
+                             "the handler's answer cannot be sent; the log says why");
+        } else {
+            send_answer(handling, &r);
+        }
+        lua_settop(handling->vm->L, top);
+        ruc_buf_free(&r.body);
+    }
+    handling->request->stream = NULL;
+    ruc_request_unref(handling->request);
+    free(handling);
+}
+
+/* ---- requests ---- */
+
+static void peer_gone(ruc_http_stream_t *stream, void *arg)
+{
+    (void)stream;
+    ((ruc_request_t *)arg)->stream = NULL;
+}
+
+typedef struct question {
+    ruc_request_t *request;
+    const ruc_http_match_t *match;
+    int ref;
+} question_t;
+
+static int push_question(lua_State *L)
+{
+    question_t *question = lua_touserdata(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, question->ref);
+    ruc_request_push(L, question->request, question->match);
+    return 2;
+}
+
+static void start_handler(ruc_app_t *app, ruc_http_stream_t *stream, const ruc_http_match_t *match)
+{
+    static const ruc_http_events_t events = {.on_close = peer_gone};
+    ruc_route_t *route = match->target;
+    ruc_why_t why;
+    handling_t *handling = calloc(1, sizeof *handling);
+    ruc_request_t *request = handling == NULL ? NULL : ruc_request_new(stream);
+    if (request == NULL) {
+        free(handling);
+        ruc_http_problem(stream, 503, NULL, "not enough memory");
+        return;
+    }
+    *handling = (handling_t){app, ruc_scripts_now(app->scripts)->vm, request};
+    question_t question = {request, match, route->ref};
+    int rc = ruc_vm_protect(handling->vm, push_question, &question, &why);
+    if (rc == 0) {
+        ruc_http_listen(stream, &events, request);
+        active++;
+        rc = ruc_job_start(handling->vm, RUC_PHASE_HANDLER, 1, route->text, stream->request_id,
+                           handled, handling, NULL);
+        active -= rc < 0;
+    }
+    if (rc < 0) {
+        static const ruc_http_header_t later = {"retry-after", "1"};
+        ruc_http_problem_with(stream, 503, NULL, "too much to do", &later, 1);
+        request->stream = NULL;
+        ruc_request_unref(request);
+        free(handling);
+    }
+}
+
+void ruc_dispatch_request(ruc_http_stream_t *stream, void *arg)
+{
+    ruc_app_t *app = arg;
+    static ruc_http_match_t match; /* read before this returns */
+    if (!host_is_ours(app, stream->authority) || !origin_is_ours(app, stream)) {
+        ruc_http_problem(
+            stream, 403, NULL,
+            "without authentication only requests to a loopback or the listen address, "
+            "and of no foreign origin, are served");
+        return;
+    }
+    const ruc_http_router_t *router = ruc_scripts_now(app->scripts)->router;
+    int rc = ruc_http_router_match(router, stream->method, stream->raw_path, &match);
+    stream->data = rc == 0 ? (void *)match.pattern : NULL;
+    if (rc == RUC_EMETHOD) {
+        ruc_http_header_t allow = {"allow", match.allow};
+        if (strcmp(stream->method, "OPTIONS") == 0) {
+            ruc_http_respond(stream, 204, &allow, 1, NULL, 0);
+        } else {
+            ruc_http_problem_with(stream, 405, NULL, "this path has other methods", &allow, 1);
+        }
+    } else if (rc < 0) {
+        ruc_http_problem(stream, 404, NULL, "there is no such path");
+    } else {
+        start_handler(app, stream, &match);
+    }
+}
+
+void ruc_dispatch_done(ruc_http_stream_t *stream, void *arg)
+{
+    (void)arg;
+    char code[8];
+    double seconds = (double)(ruc_clock_mono_ns() - stream->begun_ns) / 1e9;
+    snprintf(code, sizeof code, "%d", stream->status);
+    ruc_metric_add(
+        ruc_metrics_series(RUC_M_HTTP_REQUESTS, stream->data != NULL ? stream->data : "", code), 1);
+    ruc_metric_observe(ruc_metrics_series(RUC_M_HTTP_REQUEST), seconds);
+    if (ruc_log_wants(RUC_LOG_HTTP, RUC_DEBUG)) {
+        const char *before = ruc_log_context(stream->request_id);
+        ruc_log(RUC_LOG_HTTP, RUC_DEBUG, "%s %s %d %.1f ms", stream->method, stream->target,
+                stream->status, seconds * 1000);
+        ruc_log_context(before);
+    }
+}

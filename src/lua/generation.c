@@ -1,0 +1,460 @@
+/* generation.c - see generation.h. Loading goes on after an error, so that one run tells of all. */
+#include "lua/generation.h"
+
+#include <ctype.h>
+#include <lauxlib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "lua/env.h"
+#include "lua/job.h"
+
+#define REPORT_MAX (64u * 1024)
+
+static const char *const policy_names[] = {
+#define XX(name, text) text,
+    RUC_POLICIES(XX)
+#undef XX
+};
+
+const char *ruc_policy_name(ruc_policy_t policy)
+{
+    return policy_names[policy];
+}
+
+void ruc_load_report_init(ruc_load_report_t *report)
+{
+    *report = (ruc_load_report_t){0};
+    ruc_buf_init(&report->errors, REPORT_MAX);
+}
+
+void ruc_load_report_free(ruc_load_report_t *report)
+{
+    ruc_buf_free(&report->errors);
+}
+
+static void add_error(ruc_load_report_t *report, const char *text)
+{
+    if (ruc_buf_addf(&report->errors, "%s%s", report->errors.len > 0 ? "\n" : "", text) < 0) {
+        ruc_log(RUC_LOG_LUA, RUC_ERROR, "%s", text); /* beyond the bound: at least the log has it */
+    }
+    report->error_count++;
+}
+
+/* ---- require ---- */
+
+static int run_module(lua_State *L)
+{
+    ruc_fileset_t *files = lua_touserdata(L, lua_upvalueindex(1));
+    const char *name = luaL_checkstring(L, 1);
+    lua_settop(L, 1);
+    if (strcmp(name, "rucat") == 0) {
+        lua_getfield(L, LUA_REGISTRYINDEX, "rucat.base");
+        lua_getfield(L, -1, "rucat");
+        return 1;
+    }
+    if (lua_getfield(L, lua_upvalueindex(2), name) != LUA_TNIL) {
+        if (lua_islightuserdata(L, -1)) {
+            return luaL_error(L, "module '%s' requires itself", name);
+        }
+        return 1;
+    }
+    char file_name[256], why_name[512];
+    snprintf(file_name, sizeof file_name - 4, "%s", name);
+    for (char *c = file_name; *c != '\0'; c++) {
+        *c = *c == '.' ? '/' : *c;
+    }
+    strcat(file_name, ".lua");
+    const ruc_file_t *file = ruc_fileset_find(files, file_name);
+    if (file == NULL) {
+        return luaL_error(L, "module '%s' is not there: no %s below the script directories", name,
+                          file_name);
+    }
+    ruc_why_t why;
+    snprintf(why_name, sizeof why_name, "@%s", file->path);
+    if (ruc_vm_compile(L, file->text, file->len, why_name, &why) < 0) {
+        return luaL_error(L, "%s", why.text);
+    }
+    ruc_env_own(L);
+    lua_pushlightuserdata(L, NULL);
+    lua_setfield(L, lua_upvalueindex(2), name);
+    if (lua_pcall(L, 0, 1, 0) != LUA_OK) {
+        lua_pushnil(L);
+        lua_setfield(L, lua_upvalueindex(2), name);
+        return lua_error(L);
+    }
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        lua_pushboolean(L, 1);
+    }
+    lua_pushvalue(L, -1);
+    lua_setfield(L, lua_upvalueindex(2), name);
+    return 1;
+}
+
+void ruc_generation_require(lua_State *L, ruc_fileset_t *files)
+{
+    lua_getfield(L, LUA_REGISTRYINDEX, "rucat.base");
+    lua_pushlightuserdata(L, files);
+    lua_newtable(L);
+    lua_pushcclosure(L, run_module, 2);
+    lua_setfield(L, -2, "require");
+    lua_pop(L, 1);
+}
+
+/* ---- shapes ---- */
+
+typedef struct loading {
+    ruc_generation_t *generation;
+    const ruc_file_t *file;
+    ruc_load_report_t *report;
+} loading_t;
+
+/* RAISES "FILE: what". */
+static int wrong(lua_State *L, const loading_t *loading, const char *what)
+{
+    return luaL_error(L, "%s: %s", loading->file->path, what);
+}
+
+/* Runs the file of `loading` in an environment of its own; its value is left on the stack. */
+static void run_value(lua_State *L, const loading_t *loading)
+{
+    char name[4200];
+    ruc_why_t why;
+    snprintf(name, sizeof name, "@%s", loading->file->path);
+    if (ruc_vm_compile(L, loading->file->text, loading->file->len, name, &why) < 0) {
+        luaL_error(L, "%s", why.text);
+    }
+    ruc_env_own(L);
+    lua_call(L, 0, 1);
+}
+
+static char *copy_text(lua_State *L, const char *text)
+{
+    char *copy = strdup(text);
+    if (copy == NULL) {
+        luaL_error(L, "not enough memory");
+    }
+    return copy;
+}
+
+static void add_route(lua_State *L, loading_t *loading, const char *text)
+{
+    ruc_generation_t *generation = loading->generation;
+    char problem[1600];
+    ruc_route_t *route = calloc(1, sizeof *route);
+    if (route == NULL) {
+        luaL_error(L, "not enough memory");
+        return;
+    }
+    route->next = generation->routes; /* freed with the generation from here on */
+    generation->routes = route;
+    route->ref = LUA_NOREF;
+    route->text = copy_text(L, text);
+    route->file = copy_text(L, loading->file->path);
+    lua_pushvalue(L, -1);
+    route->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    ruc_why_t why;
+    int rc = ruc_http_router_add(generation->router, text, route, &why);
+    if (rc == RUC_EEXISTS) {
+        ruc_route_t *other = ruc_http_router_get(generation->router, text);
+        snprintf(problem, sizeof problem, "%s: route '%s' is defined already%s%s",
+                 loading->file->path, text, other != NULL ? " in " : ": ",
+                 other != NULL ? other->file : why.text);
+        add_error(loading->report, problem);
+    } else if (rc < 0) {
+        snprintf(problem, sizeof problem, "%s: route '%s': %s", loading->file->path, text,
+                 why.text);
+        add_error(loading->report, problem);
+    }
+}
+
+static int load_handler(lua_State *L)
+{
+    loading_t *loading = lua_touserdata(L, 1);
+    run_value(L, loading);
+    if (!lua_istable(L, -1)) {
+        return wrong(L, loading,
+                     "a handler file must return a table { [\"METHOD /path\"] = function }");
+    }
+    lua_pushnil(L);
+    while (lua_next(L, -2)) {
+        if (lua_type(L, -2) != LUA_TSTRING || !lua_isfunction(L, -1)) {
+            return wrong(L, loading,
+                         "a handler file must return a table of functions by \"METHOD /path\"");
+        }
+        add_route(L, loading, lua_tostring(L, -2));
+        lua_pop(L, 1);
+    }
+    return 0;
+}
+
+static void need_function(lua_State *L, const loading_t *loading, const char *name)
+{
+    char what[128];
+    if (lua_getfield(L, -1, name) != LUA_TFUNCTION) {
+        snprintf(what, sizeof what, "the policy must have a function '%s'", name);
+        wrong(L, loading, what);
+    }
+    lua_pop(L, 1);
+}
+
+static void need_number(lua_State *L, const loading_t *loading, const char *name, double low,
+                        double high)
+{
+    char what[128];
+    if (lua_getfield(L, -1, name) != LUA_TNUMBER || lua_tonumber(L, -1) < low ||
+        lua_tonumber(L, -1) > high) {
+        snprintf(what, sizeof what, "'%s' must be a number from %g to %g", name, low, high);
+        wrong(L, loading, what);
+    }
+    lua_pop(L, 1);
+}
+
+static void check_policy(lua_State *L, const loading_t *loading, ruc_policy_t policy)
+{
+    if (policy == RUC_POLICY_HEALTH || policy == RUC_POLICY_IDLE) {
+        if (!lua_istable(L, -1)) {
+            wrong(L, loading, "this policy must return a table");
+        }
+    } else if (!lua_isfunction(L, -1)) {
+        wrong(L, loading, "this policy must return a function");
+    }
+    if (policy == RUC_POLICY_HEALTH) {
+        need_number(L, loading, "interval", 0.1, 3600);
+        need_number(L, loading, "timeout", 0.1, 300);
+        need_number(L, loading, "failures", 1, 1000);
+        need_function(L, loading, "probe");
+        need_function(L, loading, "unhealthy");
+    } else if (policy == RUC_POLICY_IDLE) {
+        need_function(L, loading, "check");
+        need_function(L, loading, "wake_on_connect");
+    }
+}
+
+/* The part of "policies/restart.lua" between the folder and the ending. */
+static void base_name(const char *name, char out[128])
+{
+    const char *slash = strchr(name, '/');
+    snprintf(out, 128, "%s", slash == NULL ? name : slash + 1);
+    char *dot = strrchr(out, '.');
+    if (dot != NULL) {
+        *dot = '\0';
+    }
+}
+
+static int load_policy(lua_State *L)
+{
+    loading_t *loading = lua_touserdata(L, 1);
+    char name[128];
+    base_name(loading->file->name, name);
+    for (int i = 0; i < RUC_POLICY_COUNT; i++) {
+        if (strcmp(policy_names[i], name) == 0) {
+            run_value(L, loading);
+            check_policy(L, loading, (ruc_policy_t)i);
+            loading->generation->policies[i] = luaL_ref(L, LUA_REGISTRYINDEX);
+            return 0;
+        }
+    }
+    return wrong(L, loading, "not a policy: there are restart, health, admission, auth and idle");
+}
+
+static int load_template(lua_State *L)
+{
+    loading_t *loading = lua_touserdata(L, 1);
+    char name[128];
+    base_name(loading->file->name, name);
+    if (name[0] == '\0' || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != strlen(name)) {
+        return wrong(L, loading,
+                     "a template's name is TYPE_PLATFORM.lua or PLATFORM.lua, of a-z 0-9 -");
+    }
+    run_value(L, loading);
+    if (!lua_istable(L, -1)) {
+        return wrong(L, loading,
+                     "a template must return a table { submit = function(engine, ctx) }");
+    }
+    if (lua_getfield(L, -1, "submit") != LUA_TFUNCTION) {
+        return wrong(L, loading, "a template must have a function 'submit'");
+    }
+    lua_pop(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, loading->generation->templates);
+    lua_insert(L, -2);
+    lua_setfield(L, -2, name);
+    return 0;
+}
+
+/* Any other file is a module: it is run when somebody requires it; until then it must compile. */
+static int load_module(lua_State *L)
+{
+    loading_t *loading = lua_touserdata(L, 1);
+    char name[4200];
+    ruc_why_t why;
+    snprintf(name, sizeof name, "@%s", loading->file->path);
+    if (ruc_vm_compile(L, loading->file->text, loading->file->len, name, &why) < 0) {
+        return luaL_error(L, "%s", why.text);
+    }
+    return 0;
+}
+
+static bool below(const char *name, const char *folder)
+{
+    size_t len = strlen(folder);
+    return strncmp(name, folder, len) == 0;
+}
+
+static void load_file(loading_t *loading)
+{
+    const char *name = loading->file->name;
+    lua_CFunction loader = load_module;
+    ruc_why_t why;
+    if (below(name, "handlers/")) {
+        loader = load_handler;
+    } else if (below(name, "policies/")) {
+        loader = load_policy;
+    } else if (below(name, "templates/")) {
+        loader = load_template;
+    }
+    ruc_vm_t *vm = loading->generation->vm;
+    if (ruc_vm_protect(vm, loader, loading, &why) < 0) {
+        add_error(loading->report, why.text);
+    }
+    lua_settop(vm->L, 0);
+}
+
+/* ---- whole ---- */
+
+static int make_tables(lua_State *L)
+{
+    ruc_generation_t *generation = lua_touserdata(L, 1);
+    lua_newtable(L);
+    generation->templates = luaL_ref(L, LUA_REGISTRYINDEX);
+    ruc_generation_require(L, &generation->files);
+    return 0;
+}
+
+static void generation_free(ruc_generation_t *generation)
+{
+    while (generation->routes != NULL) {
+        ruc_route_t *route = generation->routes;
+        generation->routes = route->next;
+        free(route->text);
+        free(route->file);
+        free(route);
+    }
+    ruc_http_router_free(generation->router);
+    ruc_fileset_free(&generation->files);
+    free(generation);
+}
+
+/* The state goes first: it is closed right after this returns, and its finalizers need no files. */
+static void vm_closed(void *arg)
+{
+    ruc_generation_t *generation = arg;
+    ruc_log(RUC_LOG_LUA, RUC_DEBUG, "script generation %llu is closed",
+            (unsigned long long)generation->number);
+    generation_free(generation);
+}
+
+ruc_generation_t *ruc_generation_new(ruc_app_t *app, ruc_fileset_t *files, uint64_t number,
+                                     ruc_load_report_t *report)
+{
+    ruc_why_t why;
+    ruc_generation_t *generation = calloc(1, sizeof *generation);
+    if (generation == NULL) {
+        add_error(report, "not enough memory");
+        ruc_fileset_free(files);
+        return NULL;
+    }
+    generation->number = number;
+    generation->files = *files;
+    *files = (ruc_fileset_t){0};
+    for (int i = 0; i < RUC_POLICY_COUNT; i++) {
+        generation->policies[i] = LUA_NOREF;
+    }
+    size_t cap = (size_t)ruc_config_number(app->config, "limits.lua_memory");
+    generation->router = ruc_http_router_new();
+    generation->vm =
+        generation->router == NULL ? NULL : ruc_vm_new(app, RUC_VM_OPERATOR, cap, &why);
+    if (generation->vm == NULL) {
+        add_error(report, "not enough memory for a script generation");
+        generation_free(generation);
+        return NULL;
+    }
+    generation->vm->generation = number;
+    generation->vm->closed = vm_closed;
+    generation->vm->arg = generation;
+    if (ruc_vm_protect(generation->vm, make_tables, generation, &why) < 0) {
+        add_error(report, why.text);
+    }
+    for (size_t i = 0; i < generation->files.count; i++) {
+        loading_t loading = {generation, &generation->files.files[i], report};
+        load_file(&loading);
+    }
+    for (int i = 0; i < RUC_POLICY_COUNT && report->error_count == 0; i++) {
+        if (generation->policies[i] == LUA_NOREF) {
+            char text[128];
+            snprintf(text, sizeof text, "policies/%s.lua: not there", policy_names[i]);
+            add_error(report, text);
+        }
+    }
+    if (report->error_count > 0) {
+        ruc_vm_close(generation->vm);
+        return NULL;
+    }
+    return generation;
+}
+
+void ruc_generation_retire(ruc_generation_t *generation)
+{
+    ruc_vm_retire(generation->vm);
+}
+
+typedef struct wanted {
+    ruc_generation_t *generation;
+    const char *type, *platform;
+    ruc_buf_t *out;
+} wanted_t;
+
+static int find_template(lua_State *L)
+{
+    wanted_t *wanted = lua_touserdata(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, wanted->generation->templates);
+    lua_pushfstring(L, "%s_%s", wanted->type, wanted->platform);
+    if (lua_rawget(L, -2) != LUA_TTABLE) {
+        lua_pop(L, 1);
+        lua_pushstring(L, wanted->platform);
+        if (lua_rawget(L, -2) != LUA_TTABLE) {
+            return 0;
+        }
+    }
+    lua_getfield(L, -1, "submit");
+    return 1;
+}
+
+bool ruc_generation_template(ruc_generation_t *generation, const char *type, const char *platform)
+{
+    wanted_t wanted = {generation, type, platform, NULL};
+    ruc_why_t why;
+    lua_State *L = generation->vm->L;
+    int top = lua_gettop(L);
+    return ruc_vm_protect(generation->vm, find_template, &wanted, &why) == 0 &&
+           lua_gettop(L) == top + 1;
+}
+
+void ruc_generation_templates(ruc_generation_t *generation, ruc_buf_t *out)
+{
+    bool first = true;
+    for (size_t i = 0; i < generation->files.count; i++) {
+        const char *name = generation->files.files[i].name;
+        if (below(name, "templates/")) {
+            char base[128];
+            base_name(name, base);
+            if (ruc_buf_addf(out, "%s%s", first ? "" : ", ", base) < 0) {
+                return;
+            }
+            first = false;
+        }
+    }
+}

@@ -1,0 +1,394 @@
+/* job.c - see job.h. The only file that calls lua_resume. */
+#include "lua/job.h"
+
+#include <lauxlib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+#include <utlist.h>
+
+#include "core/check.h"
+#include "core/log.h"
+
+#define POOL_MAX 64
+
+struct ruc_job {
+    uint64_t id;
+    ruc_vm_t *vm;
+    lua_State *co;
+    int co_ref;
+    ruc_phase_t phase;
+    uint32_t waits; /* how many waits there were; the last one's number */
+    bool waiting;
+    bool queued; /* in the run queue */
+    int nargs;   /* what it is to be resumed with, on co */
+    void (*cancel)(void *arg);
+    void *cancel_arg;
+    ruc_job_done done;
+    void *arg;
+    char what[96];
+    char request[68];
+    struct ruc_job *prev, *next;             /* of its state */
+    struct ruc_job *queue_prev, *queue_next; /* of the run queue */
+    UT_hash_handle hh;
+};
+
+static struct {
+    ruc_job_t *by_id;
+    ruc_job_t *queue;
+    uint64_t last_id;
+    unsigned depth; /* resumes on the C stack */
+    unsigned total, most;
+} all = {.most = 10000};
+
+static const char *phase_name(ruc_phase_t phase)
+{
+    switch (phase) {
+    case RUC_PHASE_LOAD:
+        return "while a file is loaded";
+    case RUC_PHASE_HANDLER:
+        return "in a handler";
+    case RUC_PHASE_POLICY:
+        return "in a policy that may not wait";
+    case RUC_PHASE_PROBE:
+        return "in the health policy";
+    case RUC_PHASE_TEMPLATE:
+        return "in a template";
+    case RUC_PHASE_TIMER:
+        return "in a timer's function";
+    case RUC_PHASE_SYSTEM:
+        return "in the system";
+    default:
+        return "in a tool";
+    }
+}
+
+/* ---- coroutines ---- */
+
+/* Takes a coroutine from the pool or makes one, anchored in the registry. Runs protected. */
+static int take_coroutine(lua_State *L)
+{
+    ruc_job_t *job = lua_touserdata(L, 1);
+    ruc_vm_t *vm = job->vm;
+    if (vm->pool_len > 0) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, vm->pool_ref);
+        lua_rawgeti(L, -1, vm->pool_len);
+        lua_pushnil(L);
+        lua_rawseti(L, -3, vm->pool_len);
+        vm->pool_len--;
+    } else {
+        lua_newthread(L);
+    }
+    job->co = lua_tothread(L, -1);
+    job->co_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    return 0;
+}
+
+/* Puts a finished coroutine back, or lets it go. Runs protected. */
+static int give_coroutine(lua_State *L)
+{
+    ruc_job_t *job = lua_touserdata(L, 1);
+    ruc_vm_t *vm = job->vm;
+    if (vm->pool_len < POOL_MAX && lua_status(job->co) == LUA_OK) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, vm->pool_ref);
+        lua_rawgeti(L, LUA_REGISTRYINDEX, job->co_ref);
+        lua_rawseti(L, -2, vm->pool_len + 1);
+        vm->pool_len++;
+    }
+    luaL_unref(L, LUA_REGISTRYINDEX, job->co_ref);
+    return 0;
+}
+
+/* ---- ends ---- */
+
+static void job_free(ruc_job_t *job)
+{
+    ruc_vm_t *vm = job->vm;
+    ruc_why_t why;
+    HASH_DEL(all.by_id, job);
+    DL_DELETE(vm->jobs, job);
+    if (job->queued) {
+        DL_DELETE2(all.queue, job, queue_prev, queue_next);
+    }
+    lua_settop(job->co, 0);
+    if (ruc_vm_protect(vm, give_coroutine, job, &why) < 0) {
+        ruc_log(RUC_LOG_LUA, RUC_WARN, "a coroutine is lost: %s", why.text);
+    }
+    free(job);
+    all.total--;
+    vm->job_count--;
+    if (vm->retired && vm->job_count == 0) {
+        ruc_vm_close(vm);
+    }
+}
+
+/* Puts the error's text and where it came from on the coroutine, as a string. Runs protected on
+ * the main thread: the coroutine is dead, its stack is still there to be walked. */
+static int describe(lua_State *L)
+{
+    lua_State *co = lua_touserdata(L, 1);
+    const char *text = lua_type(co, -1) == LUA_TSTRING ? lua_tostring(co, -1) : NULL;
+    if (text == NULL) {
+        lua_pushfstring(L, "(error object is a %s value)", luaL_typename(co, -1));
+        text = lua_tostring(L, -1);
+    }
+    luaL_traceback(L, co, text, 0);
+    return 1;
+}
+
+static void fail(ruc_job_t *job)
+{
+    ruc_why_t why;
+    lua_State *L = job->vm->L;
+    int top = lua_gettop(L);
+    if (ruc_vm_protect(job->vm, describe, job->co, &why) == 0) {
+        ruc_log(RUC_LOG_LUA, RUC_ERROR, "%s failed: %s", job->what, lua_tostring(L, -1));
+    } else {
+        ruc_log(RUC_LOG_LUA, RUC_ERROR, "%s failed: %s", job->what, why.text);
+    }
+    lua_settop(L, top);
+    if (lua_type(job->co, -1) != LUA_TSTRING) {
+        /* A literal never needs memory beyond the short string that Lua keeps anyway. */
+        lua_settop(job->co, 0);
+        lua_pushliteral(job->co, "the error is not a text");
+    }
+}
+
+static void finish(ruc_job_t *job, ruc_outcome_t outcome, int n)
+{
+    if (outcome == RUC_JOB_FAILED) {
+        fail(job);
+    }
+    job->done(job->arg, outcome, job->co, n);
+    lua_settop(job->co, 0);
+    if (outcome != RUC_JOB_OK) {
+        lua_resetthread(job->co); /* runs what is to be closed; its error has nowhere to go */
+        lua_settop(job->co, 0);
+    }
+    job_free(job);
+}
+
+static void resume(ruc_job_t *job)
+{
+    ruc_vm_t *vm = job->vm;
+    ruc_job_t *outer = vm->current;
+    const char *context = ruc_log_context(job->request[0] ? job->request : NULL);
+    int n = 0;
+    vm->current = job;
+    all.depth++;
+    int rc = lua_resume(job->co, NULL, job->nargs, &n);
+    all.depth--;
+    vm->current = outer;
+    if (rc == LUA_YIELD && !job->waiting) {
+        lua_settop(job->co, 0);
+        lua_pushliteral(job->co, "attempt to yield outside a coroutine of the script's own");
+        rc = LUA_ERRRUN;
+    }
+    if (rc != LUA_YIELD) {
+        finish(job, rc == LUA_OK ? RUC_JOB_OK : RUC_JOB_FAILED, n);
+    }
+    ruc_log_context(context);
+}
+
+static void drain(void)
+{
+    while (all.depth == 0 && all.queue != NULL) {
+        ruc_job_t *job = all.queue;
+        DL_DELETE2(all.queue, job, queue_prev, queue_next);
+        job->queued = false;
+        resume(job);
+    }
+}
+
+static void enqueue(ruc_job_t *job, int nargs)
+{
+    job->nargs = nargs;
+    job->queued = true;
+    DL_APPEND2(all.queue, job, queue_prev, queue_next);
+    drain();
+}
+
+/* ---- the interface ---- */
+
+int ruc_job_start(ruc_vm_t *vm, ruc_phase_t phase, int nargs, const char *what, const char *request,
+                  ruc_job_done done, void *arg, uint64_t *id)
+{
+    ruc_why_t why;
+    ruc_job_t *job = all.total >= all.most ? NULL : calloc(1, sizeof *job);
+    if (job == NULL) {
+        lua_pop(vm->L, nargs + 1);
+        return all.total >= all.most ? RUC_EFULL : UV_ENOMEM;
+    }
+    job->vm = vm;
+    if (ruc_vm_protect(vm, take_coroutine, job, &why) < 0 || !lua_checkstack(job->co, nargs + 8)) {
+        if (job->co != NULL) {
+            luaL_unref(vm->L, LUA_REGISTRYINDEX, job->co_ref);
+        }
+        lua_pop(vm->L, nargs + 1);
+        free(job);
+        return UV_ENOMEM;
+    }
+    lua_xmove(vm->L, job->co, nargs + 1);
+    job->id = ++all.last_id;
+    job->phase = phase;
+    job->done = done;
+    job->arg = arg;
+    snprintf(job->what, sizeof job->what, "%s", what);
+    snprintf(job->request, sizeof job->request, "%s", request == NULL ? "" : request);
+    HASH_ADD(hh, all.by_id, id, sizeof job->id, job);
+    DL_APPEND(vm->jobs, job);
+    vm->job_count++;
+    all.total++;
+    if (id != NULL) {
+        *id = job->id;
+    }
+    enqueue(job, nargs);
+    return 0;
+}
+
+void ruc_job_cancel(ruc_job_t *job)
+{
+    RUC_MUST(job->waiting || job->queued);
+    if (job->waiting) {
+        job->waiting = false;
+        if (job->cancel != NULL) {
+            job->cancel(job->cancel_arg);
+        }
+    }
+    finish(job, RUC_JOB_CANCELLED, 0);
+}
+
+ruc_job_t *ruc_job_find(uint64_t id)
+{
+    ruc_job_t *job = NULL;
+    HASH_FIND(hh, all.by_id, &id, sizeof id, job);
+    return job;
+}
+
+ruc_job_t *ruc_job_of(lua_State *L)
+{
+    return ruc_vm_of(L)->current;
+}
+
+const char *ruc_job_what(const ruc_job_t *job)
+{
+    return job->what;
+}
+
+uint64_t ruc_job_id(const ruc_job_t *job)
+{
+    return job->id;
+}
+
+unsigned ruc_job_total(void)
+{
+    return all.total;
+}
+
+void ruc_job_bound(unsigned most)
+{
+    all.most = most;
+}
+
+ruc_phase_t ruc_job_phase(lua_State *L)
+{
+    ruc_job_t *job = ruc_job_of(L);
+    return job == NULL ? RUC_PHASE_LOAD : job->phase;
+}
+
+ruc_phase_t ruc_job_set_phase(lua_State *L, ruc_phase_t phase)
+{
+    ruc_job_t *job = ruc_job_of(L);
+    ruc_phase_t before = ruc_job_phase(L);
+    if (job != NULL) {
+        job->phase = phase;
+    }
+    return before;
+}
+
+void ruc_job_need(lua_State *L, int mask, const char *primitive)
+{
+    ruc_phase_t phase = ruc_job_phase(L);
+    if ((phase & mask) == 0) {
+        luaL_error(L, "%s cannot be used %s", primitive, phase_name(phase));
+    }
+}
+
+ruc_ticket_t ruc_job_ticket(lua_State *L, const char *primitive)
+{
+    ruc_job_t *job = ruc_job_of(L);
+    ruc_job_need(L, RUC_PHASE_WAITS, primitive);
+    if (job == NULL || job->co != L) {
+        luaL_error(L, "%s waits, which a coroutine of the script's own cannot do", primitive);
+    }
+    return (ruc_ticket_t){.job = job->id, .wait = job->waits + 1};
+}
+
+int ruc_job_wait(lua_State *L, void (*cancel)(void *arg), void *arg)
+{
+    ruc_job_t *job = ruc_job_of(L);
+    RUC_MUST(job != NULL && job->co == L && !job->waiting);
+    if (!lua_isyieldable(L)) {
+        if (cancel != NULL) {
+            cancel(arg);
+        }
+        job->waits++;
+        return luaL_error(L, "waiting is not possible inside a sort comparator, a gsub callback or "
+                             "a metamethod called from C");
+    }
+    job->waits++;
+    job->waiting = true;
+    job->cancel = cancel;
+    job->cancel_arg = arg;
+    return lua_yield(L, 0);
+}
+
+typedef struct pushing {
+    int (*push)(lua_State *L, void *arg);
+    void *arg;
+} pushing_t;
+
+static int push_results(lua_State *L)
+{
+    pushing_t *pushing = lua_touserdata(L, 1);
+    lua_settop(L, 0);
+    return pushing->push(L, pushing->arg);
+}
+
+bool ruc_job_wake(ruc_ticket_t ticket, int (*push)(lua_State *L, void *arg), void *arg)
+{
+    ruc_job_t *job = ruc_job_find(ticket.job);
+    if (job == NULL || !job->waiting || job->waits != ticket.wait) {
+        ruc_log(RUC_LOG_LUA, RUC_DEBUG, "a wake-up came late for job %llu",
+                (unsigned long long)ticket.job);
+        return false;
+    }
+    ruc_why_t why;
+    ruc_vm_t *vm = job->vm;
+    pushing_t pushing = {push, arg};
+    int top = lua_gettop(vm->L);
+    int rc = ruc_vm_protect(vm, push_results, &pushing, &why);
+    int n = lua_gettop(vm->L) - top;
+    job->waiting = false;
+    if (rc < 0 || !lua_checkstack(job->co, n + 8)) {
+        ruc_log(RUC_LOG_LUA, RUC_ERROR, "%s is ended: the result of its wait: %s", job->what,
+                rc < 0 ? why.text : "stack overflow");
+        lua_settop(vm->L, top);
+        lua_settop(job->co, 0);
+        lua_pushliteral(job->co, "not enough memory");
+        finish(job, RUC_JOB_FAILED, 1);
+        return true;
+    }
+    lua_xmove(vm->L, job->co, n);
+    enqueue(job, n);
+    return true;
+}
+
+int ruc_push_err(lua_State *L, int code, const char *why)
+{
+    lua_pushnil(L);
+    lua_pushstring(L, why == NULL || why[0] == '\0' ? ruc_err_text(code) : why);
+    lua_pushstring(L, ruc_err_name(code));
+    return 3;
+}

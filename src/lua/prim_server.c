@@ -1,0 +1,157 @@
+/* prim_server.c - rucat.server: the server itself.
+ *
+ *     rucat.server.ready()     -- true, or false and why
+ *     rucat.server.scripts()   -- generation, files, last error
+ *     rucat.server.reload()    -- waits; the report, or nil, the report
+ */
+#include <lauxlib.h>
+#include <stdlib.h>
+
+#include "lua/job.h"
+#include "lua/prims.h"
+#include "lua/scripts.h"
+#include "lua/value.h"
+
+static int push_json_value(lua_State *L)
+{
+    ruc_value_push_json(L, lua_touserdata(L, 1), true);
+    return 1;
+}
+
+static int server_scripts(lua_State *L)
+{
+    json_t *status = ruc_scripts_status(ruc_vm_of(L)->app->scripts);
+    if (status == NULL) {
+        return luaL_error(L, "not enough memory");
+    }
+    lua_pushcfunction(L, push_json_value);
+    lua_pushlightuserdata(L, status);
+    int rc = lua_pcall(L, 1, 1, 0);
+    json_decref(status);
+    return rc == LUA_OK ? 1 : lua_error(L);
+}
+
+typedef struct reloading {
+    ruc_ticket_t ticket;
+    int rc;
+    json_t *report;
+} reloading_t;
+
+static int push_report(lua_State *L, void *arg)
+{
+    reloading_t *reloading = arg;
+    if (reloading->report == NULL) {
+        return ruc_push_err(L, reloading->rc, NULL);
+    }
+    if (reloading->rc < 0) {
+        lua_pushnil(L);
+    }
+    ruc_value_push_json(L, reloading->report, true);
+    return reloading->rc < 0 ? 2 : 1;
+}
+
+static void reloaded(void *arg, int rc, json_t *report)
+{
+    reloading_t *reloading = arg;
+    reloading->rc = rc;
+    reloading->report = report;
+    ruc_job_wake(reloading->ticket, push_report, reloading);
+    free(reloading);
+}
+
+static int server_reload(lua_State *L)
+{
+    ruc_ticket_t ticket = ruc_job_ticket(L, "rucat.server.reload");
+    reloading_t *reloading = malloc(sizeof *reloading);
+    if (reloading == NULL) {
+        return luaL_error(L, "not enough memory");
+    }
+    reloading->ticket = ticket;
+    int rc = ruc_scripts_reload(ruc_vm_of(L)->app->scripts, reloaded, reloading);
+    if (rc < 0) {
+        free(reloading);
+        return ruc_push_err(L, rc, NULL);
+    }
+    return ruc_job_wait(L, NULL, NULL);
+}
+
+static int server_ready(lua_State *L)
+{
+    ruc_app_t *app = ruc_vm_of(L)->app;
+    ruc_why_t why = {""};
+    if (app->closing) {
+        lua_pushboolean(L, 0);
+        lua_pushliteral(L, "the server is stopping");
+        return 2;
+    }
+    if (ruc_store_ready(app->store, &why) < 0) {
+        lua_pushboolean(L, 0);
+        lua_pushfstring(L, "the store: %s", why.text);
+        return 2;
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* The template names there are, as one text. */
+static int server_templates(lua_State *L)
+{
+    ruc_buf_t names;
+    ruc_buf_init(&names, 16384);
+    ruc_generation_templates(ruc_scripts_now(ruc_vm_of(L)->app->scripts), &names);
+    lua_pushlstring(L, ruc_buf_str(&names), names.len);
+    ruc_buf_free(&names);
+    return 1;
+}
+
+static int server_has_template(lua_State *L)
+{
+    ruc_generation_t *generation = ruc_scripts_now(ruc_vm_of(L)->app->scripts);
+    const char *type = luaL_checkstring(L, 1), *platform = luaL_checkstring(L, 2);
+    int top = lua_gettop(generation->vm->L);
+    lua_pushboolean(L, ruc_generation_template(generation, type, platform));
+    lua_settop(generation->vm->L, top);
+    return 1;
+}
+
+/* A group of the configuration, as a copy: "spark", "limits", ... */
+static int server_config(lua_State *L)
+{
+    json_t *tree = ruc_config_tree(ruc_vm_of(L)->app->config, luaL_checkstring(L, 1));
+    if (tree == NULL) {
+        return luaL_error(L, "not enough memory");
+    }
+    lua_pushcfunction(L, push_json_value);
+    lua_pushlightuserdata(L, tree);
+    int rc = lua_pcall(L, 1, 1, 0);
+    json_decref(tree);
+    return rc == LUA_OK ? 1 : lua_error(L);
+}
+
+static int server_info(lua_State *L)
+{
+    ruc_app_t *app = ruc_vm_of(L)->app;
+    lua_createtable(L, 0, 4);
+    lua_pushstring(L, app->instance);
+    lua_setfield(L, -2, "instance");
+    lua_pushstring(L, app->listen);
+    lua_setfield(L, -2, "listen");
+    lua_pushstring(L, ruc_config_text(app->config, "mode"));
+    lua_setfield(L, -2, "mode");
+    lua_pushliteral(L, RUCAT_VERSION);
+    lua_setfield(L, -2, "version");
+    return 1;
+}
+
+void ruc_prim_server(lua_State *L)
+{
+    static const luaL_Reg functions[] = {{"scripts", server_scripts},
+                                         {"reload", server_reload},
+                                         {"ready", server_ready},
+                                         {"templates", server_templates},
+                                         {"has_template", server_has_template},
+                                         {"config", server_config},
+                                         {"info", server_info},
+                                         {NULL, NULL}};
+    luaL_newlib(L, functions);
+}

@@ -1,0 +1,226 @@
+/* request.c - see request.h. Fields are made when they are asked for and kept in a table beside the
+ * object; what a handler never looks at costs nothing. */
+#include "lua/request.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "http/uri.h"
+#include "lua/job.h"
+#include "lua/value.h"
+
+#define REQUEST "rucat.request"
+
+ruc_request_t *ruc_request_new(ruc_http_stream_t *stream)
+{
+    ruc_request_t *request = calloc(1, sizeof *request);
+    if (request != NULL) {
+        request->refs = 1;
+        request->stream = stream;
+    }
+    return request;
+}
+
+void ruc_request_unref(ruc_request_t *request)
+{
+    if (request != NULL && --request->refs == 0) {
+        free(request);
+    }
+}
+
+static void push_params(lua_State *L, const ruc_http_match_t *match)
+{
+    lua_createtable(L, 0, (int)match->param_count);
+    for (size_t i = 0; i < match->param_count; i++) {
+        lua_pushlstring(L, match->params[i].value, match->params[i].len);
+        lua_setfield(L, -2, match->params[i].name);
+    }
+}
+
+void ruc_request_push(lua_State *L, ruc_request_t *request, const ruc_http_match_t *match)
+{
+    ruc_request_t **box = lua_newuserdatauv(L, sizeof *box, 1);
+    *box = NULL;
+    luaL_setmetatable(L, REQUEST);
+    *box = request;
+    request->refs++;
+    lua_createtable(L, 0, 4);
+    lua_pushstring(L, request->stream->method);
+    lua_setfield(L, -2, "method");
+    lua_pushstring(L, request->stream->path);
+    lua_setfield(L, -2, "path");
+    push_params(L, match);
+    lua_setfield(L, -2, "params");
+    lua_setiuservalue(L, -2, 1);
+}
+
+static ruc_request_t *check(lua_State *L)
+{
+    ruc_request_t **box = luaL_checkudata(L, 1, REQUEST);
+    return *box;
+}
+
+static int push_query(lua_State *L, const ruc_http_stream_t *stream)
+{
+    lua_newtable(L);
+    if (stream == NULL || stream->query == NULL) {
+        return 1;
+    }
+    const char *at = stream->query;
+    size_t size = strlen(at) + 2;
+    char *text = lua_newuserdatauv(L, size, 0);
+    ruc_http_pair_t pair;
+    int rc;
+    while ((rc = ruc_http_query_next(&at, text, size, &pair)) != 0) {
+        if (rc > 0) {
+            lua_pushlstring(L, pair.name, pair.name_len);
+            lua_pushlstring(L, pair.value, pair.value_len);
+            lua_rawset(L, -4);
+        } else if (rc == RUC_ETOOBIG) {
+            break;
+        }
+    }
+    lua_pop(L, 1);
+    return 1;
+}
+
+static int push_headers(lua_State *L, const ruc_http_stream_t *stream)
+{
+    lua_newtable(L);
+    for (size_t i = 0; stream != NULL && i < stream->header_count; i++) {
+        const ruc_http_header_t *header = &stream->headers[i];
+        if (lua_getfield(L, -1, header->name) == LUA_TSTRING) {
+            lua_pushfstring(L, "%s, %s", lua_tostring(L, -1), header->value);
+            lua_remove(L, -2);
+        } else {
+            lua_pop(L, 1);
+            lua_pushstring(L, header->value);
+        }
+        lua_setfield(L, -2, header->name);
+    }
+    return 1;
+}
+
+static void push_user(lua_State *L)
+{
+    lua_createtable(L, 0, 2);
+    lua_pushliteral(L, "anonymous");
+    lua_setfield(L, -2, "name");
+    lua_pushliteral(L, "admin");
+    lua_setfield(L, -2, "role");
+}
+
+/* ---- json ---- */
+
+/* Pushes nil, status, problem, headers. */
+static int no_json(lua_State *L, int status, const char *detail)
+{
+    lua_pushnil(L);
+    lua_getfield(L, LUA_REGISTRYINDEX, "rucat.base");
+    lua_getfield(L, -1, "rucat");
+    lua_getfield(L, -1, "http");
+    lua_getfield(L, -1, "problem");
+    lua_pushinteger(L, status);
+    lua_pushstring(L, detail);
+    lua_call(L, 2, 3);
+    lua_remove(L, -4);
+    lua_remove(L, -4);
+    lua_remove(L, -4);
+    return 4;
+}
+
+/* "application/json", also with parameters or a +json suffix. */
+static bool is_json(const char *type)
+{
+    size_t len = strcspn(type, "; \t");
+    return (len == 16 && strncasecmp(type, "application/json", 16) == 0) ||
+           (len > 5 && strncasecmp(type + len - 5, "+json", 5) == 0);
+}
+
+static int push_value(lua_State *L)
+{
+    ruc_value_push_json(L, lua_touserdata(L, 1), true);
+    return 1;
+}
+
+static int request_json(lua_State *L)
+{
+    ruc_http_stream_t *stream = check(L)->stream;
+    if (stream == NULL) {
+        return no_json(L, 400, "the client is gone");
+    }
+    const char *type = ruc_http_header(stream, "content-type");
+    if (type != NULL && !is_json(type)) {
+        return no_json(L, 415, "the body must be application/json");
+    }
+    json_error_t error;
+    json_t *value = json_loadb(stream->body, stream->body_len,
+                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    if (value == NULL) {
+        lua_pushfstring(L, "the body is not JSON: line %d, column %d: %s", error.line, error.column,
+                        error.text);
+        return no_json(L, 400, lua_tostring(L, -1));
+    }
+    lua_pushcfunction(L, push_value);
+    lua_pushlightuserdata(L, value);
+    int rc = lua_pcall(L, 1, 1, 0);
+    json_decref(value);
+    return rc == LUA_OK ? 1 : lua_error(L);
+}
+
+static int request_index(lua_State *L)
+{
+    ruc_http_stream_t *stream = check(L)->stream;
+    const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+    lua_getiuservalue(L, 1, 1);
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, -2) != LUA_TNIL) {
+        return 1;
+    }
+    lua_pop(L, 1);
+    if (strcmp(name, "json") == 0) {
+        lua_pushcfunction(L, request_json);
+    } else if (strcmp(name, "user") == 0) {
+        push_user(L);
+    } else if (strcmp(name, "query") == 0) {
+        push_query(L, stream);
+    } else if (strcmp(name, "headers") == 0) {
+        push_headers(L, stream);
+    } else if (strcmp(name, "body") == 0) {
+        lua_pushlstring(L, stream == NULL ? "" : stream->body,
+                        stream == NULL ? 0 : stream->body_len);
+    } else if (strcmp(name, "id") == 0) {
+        lua_pushstring(L, stream == NULL ? "" : stream->request_id);
+    } else if (strcmp(name, "peer") == 0) {
+        lua_pushstring(L, stream == NULL ? "" : ruc_http_peer(stream));
+    } else {
+        return luaL_error(L, "a request has no field '%s'", luaL_tolstring(L, 2, NULL));
+    }
+    lua_pushvalue(L, 2);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, -4);
+    return 1;
+}
+
+static int request_gc(lua_State *L)
+{
+    ruc_request_t **box = luaL_checkudata(L, 1, REQUEST);
+    ruc_request_unref(*box);
+    *box = NULL;
+    return 0;
+}
+
+void ruc_request_open(lua_State *L)
+{
+    if (luaL_newmetatable(L, REQUEST)) {
+        lua_pushcfunction(L, request_index);
+        lua_setfield(L, -2, "__index");
+        lua_pushcfunction(L, request_gc);
+        lua_setfield(L, -2, "__gc");
+        lua_pushboolean(L, 0);
+        lua_setfield(L, -2, "__metatable");
+    }
+    lua_pop(L, 1);
+}

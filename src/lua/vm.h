@@ -1,0 +1,59 @@
+/* vm.h - a lua_State with a cap on its memory and a list of the jobs that live in it.
+ *
+ * There are three kinds: the system's (reconcile, no operator's code), one for each generation of
+ * operator's scripts, and a tool's (`rucat run`, the command line client). Nothing but copies
+ * crosses between states. A state that is retired closes itself when its last job has ended. */
+#ifndef RUC_LUA_VM_H
+#define RUC_LUA_VM_H
+
+#include <lua.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/err.h"
+#include "lua/app.h"
+
+typedef enum { RUC_VM_SYSTEM, RUC_VM_OPERATOR, RUC_VM_TOOL } ruc_vm_kind_t;
+
+struct ruc_job;
+
+typedef struct ruc_vm {
+    lua_State *L; /* the main thread: a scratch stack, never resumed */
+    ruc_vm_kind_t kind;
+    ruc_app_t *app;
+    size_t used, cap;        /* bytes */
+    struct ruc_job *current; /* the job that is running; NULL */
+    struct ruc_job *jobs;    /* all of them */
+    unsigned job_count;
+    int pool_ref; /* table of coroutines that wait for work */
+    int pool_len;
+    bool retired;              /* closes when job_count is 0 */
+    void (*closed)(void *arg); /* told just before it is freed; may be NULL */
+    void *arg;
+    struct ruc_timer *timers; /* of rucat.timer; cancelled at the end */
+    uint64_t generation;      /* of an operator's state */
+} ruc_vm_t;
+
+/* Makes a state with the libraries and primitives of its kind. `cap` in bytes, 0 none. NULL and
+ * `why` when memory is out. */
+ruc_vm_t *ruc_vm_new(ruc_app_t *app, ruc_vm_kind_t kind, size_t cap, ruc_why_t *why);
+
+/* Ends it when its last job ends: at once when there is none. Its timers stop now. */
+void ruc_vm_retire(ruc_vm_t *vm);
+
+/* Cancels all its jobs and closes it now. Not from inside one of its jobs. */
+void ruc_vm_close(ruc_vm_t *vm);
+
+/* The state that `L` belongs to. */
+ruc_vm_t *ruc_vm_of(lua_State *L);
+
+/* Calls `fn` protected on the main thread with `arg` as a light userdata; what it leaves stays on
+ * vm->L. 0, or RUC_ESCRIPT with the message in `why` and nothing on the stack. */
+int ruc_vm_protect(ruc_vm_t *vm, lua_CFunction fn, void *arg, ruc_why_t *why);
+
+/* Compiles text (never bytecode) and leaves the function on L. `name` as Lua wants it ("@file").
+ * 0 or RUC_ESCRIPT with "FILE:LINE: what". Does not raise. */
+int ruc_vm_compile(lua_State *L, const char *text, size_t len, const char *name, ruc_why_t *why);
+
+#endif

@@ -1,0 +1,360 @@
+/* serve.c - rucat serve: opens the rooms in order, runs the loop, closes them in reverse.
+ *
+ * The end has steps, each of which waits for the one before: no new requests and those in flight
+ * finish (and, embedded, the engines end) -> reconcile and scripts close -> the store closes -> the
+ * loop runs out of handles. A second signal hurries the first step. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "core/check.h"
+#include "core/id.h"
+#include "core/log.h"
+#include "core/metrics.h"
+#include "lua/dispatch.h"
+#include "lua/hold.h"
+#include "lua/job.h"
+#include "lua/monitor.h"
+#include "lua/scripts.h"
+#include "statedir.h"
+
+#define ENGINES_END_MS 60000 /* embedded: longer than any stop ladder's usual grace */
+#define HURRY_MS 5000
+
+typedef struct serve {
+    ruc_app_t app;
+    uv_loop_t loop;
+    ruc_config_t config;
+    ruc_places_t places;
+    ruc_statedir_t dir;
+    ruc_http_server_t *server;
+    uv_signal_t term, interrupt, hup;
+    uv_timer_t waiting; /* for the engines, while stopping */
+    uint64_t engines_until;
+    char instance[RUC_UUID_SIZE], listen[300];
+    bool loaded, signals, drained, engines_ended, stopping;
+    int load_rc, exit_code;
+} serve_t;
+
+static void finish(serve_t *serve);
+
+/* ---- the end ---- */
+
+static void store_closed(void *arg, int rc)
+{
+    serve_t *serve = arg;
+    if (rc < 0) {
+        ruc_log(RUC_LOG_STORE, RUC_ERROR, "the store could not be closed cleanly");
+        serve->exit_code = 1;
+    }
+}
+
+/* The last request and the last engine are over. */
+static void finish(serve_t *serve)
+{
+    if (!serve->drained || !serve->engines_ended) {
+        return;
+    }
+    serve->engines_ended = false; /* only once */
+    ruc_app_t *app = &serve->app;
+    uv_close((uv_handle_t *)&serve->waiting, NULL);
+    uv_close((uv_handle_t *)&serve->term, NULL);
+    uv_close((uv_handle_t *)&serve->interrupt, NULL);
+    uv_close((uv_handle_t *)&serve->hup, NULL);
+    ruc_monitor_close(app);
+    ruc_scripts_close(app->scripts);
+    app->scripts = NULL;
+    ruc_http_client_close(app->client);
+    if (ruc_store_close(app->store, store_closed, serve) < 0) {
+        serve->exit_code = 1;
+    }
+}
+
+static void on_drained(void *arg)
+{
+    serve_t *serve = arg;
+    serve->drained = true;
+    finish(serve);
+}
+
+static void check_engines(uv_timer_t *timer)
+{
+    serve_t *serve = timer->data;
+    size_t alive = ruc_fleet_alive(serve->app.fleet);
+    if (alive > 0 && uv_now(&serve->loop) < serve->engines_until) {
+        return;
+    }
+    if (alive > 0) {
+        ruc_log(RUC_LOG_MAIN, RUC_ERROR, "%zu engines have not ended in time", alive);
+        serve->exit_code = 1;
+    }
+    uv_timer_stop(timer);
+    serve->engines_ended = true;
+    finish(serve);
+}
+
+static void stop(serve_t *serve)
+{
+    ruc_app_t *app = &serve->app;
+    bool again = serve->stopping;
+    uint64_t drain_ms = (uint64_t)(ruc_config_number(app->config, "limits.drain") * 1000);
+    serve->stopping = true;
+    app->closing = true;
+    ruc_log(RUC_LOG_MAIN, RUC_INFO, again ? "hurrying" : "stopping");
+    ruc_hold_end_all();
+    if (serve->server != NULL && !serve->drained) {
+        ruc_http_server_drain(serve->server, again ? 0 : drain_ms, on_drained, serve);
+    }
+    if (serve->engines_ended) {
+        return;
+    }
+    if (!app->embedded) {
+        serve->engines_ended = true;
+        finish(serve);
+        return;
+    }
+    ruc_fleet_stop_all(app->fleet, again ? 0 : -1);
+    serve->engines_until = uv_now(&serve->loop) + (again ? HURRY_MS : ENGINES_END_MS);
+    uv_timer_start(&serve->waiting, check_engines, 0, 10);
+}
+
+static void on_stop_signal(uv_signal_t *handle, int number)
+{
+    (void)number;
+    stop(handle->data);
+}
+
+static void on_hup(uv_signal_t *handle, int number)
+{
+    (void)number;
+    serve_t *serve = handle->data;
+    if (!serve->stopping) {
+        ruc_scripts_reload(serve->app.scripts, NULL, NULL); /* the outcome is logged */
+    }
+}
+
+/* ---- the start ---- */
+
+static void set_levels(const ruc_config_t *config)
+{
+    const char *group;
+    json_t *level;
+    ruc_log_set_level(NULL, ruc_config_text(config, "log.level"));
+    json_object_foreach(ruc_config_value(config, "log.groups"), group, level)
+    {
+        if (ruc_log_set_level(group, json_string_value(level)) < 0) {
+            ruc_log(RUC_LOG_CONFIG, RUC_WARN, "log.groups.%s: unknown group or level", group);
+        }
+    }
+}
+
+static void config_changed(ruc_app_t *app)
+{
+    set_levels(app->config);
+    ruc_job_bound((unsigned)ruc_config_number(app->config, "limits.jobs"));
+    if (app->fleet != NULL) {
+        ruc_fleet_set_log_max(app->fleet,
+                              (int64_t)ruc_config_number(app->config, "limits.log_file"));
+    }
+}
+
+static ruc_log_format_t log_format(const ruc_config_t *config)
+{
+    const char *name = ruc_config_text(config, "log.format");
+    return strcmp(name, "text") == 0   ? RUC_LOG_TEXT
+           : strcmp(name, "json") == 0 ? RUC_LOG_JSON
+                                       : RUC_LOG_AUTO;
+}
+
+static void on_loaded(void *arg, int rc)
+{
+    serve_t *serve = arg;
+    serve->loaded = true;
+    serve->load_rc = rc;
+}
+
+static int open_store(serve_t *serve, ruc_why_t *why)
+{
+    ruc_store_config_t config = {.kind = "sqlite", .path = serve->dir.db_path};
+    int rc = ruc_store_open(&serve->loop, &config, &serve->app.store, why);
+    if (rc < 0) {
+        return rc;
+    }
+    size_t max = (size_t)ruc_config_number(&serve->config, "limits.engines");
+    serve->app.table = ruc_table_new(serve->app.store, max);
+    if (serve->app.table == NULL) {
+        return ruc_why_set(why, UV_ENOMEM, "not enough memory");
+    }
+    rc = ruc_table_load(serve->app.table, on_loaded, serve);
+    while (rc == 0 && !serve->loaded) {
+        uv_run(&serve->loop, UV_RUN_ONCE);
+    }
+    rc = rc == 0 ? serve->load_rc : rc;
+    return rc < 0 ? ruc_why_set(why, rc, "the engines could not be read from the store: %s",
+                                ruc_err_text(rc))
+                  : 0;
+}
+
+static int open_scripts(serve_t *serve, ruc_why_t *why)
+{
+    ruc_load_report_t report;
+    ruc_load_report_init(&report);
+    int rc = ruc_scripts_open(&serve->app, &report);
+    if (rc < 0) {
+        ruc_log_close(); /* plain lines, as `rucat check` writes them */
+        fprintf(stderr, "%s\n", ruc_buf_str(&report.errors));
+        ruc_why_set(why, rc,
+                    "the scripts are broken and there is no good generation to fall back on");
+    }
+    ruc_load_report_free(&report);
+    return rc;
+}
+
+static ruc_http_limits_t limits_of(const ruc_config_t *config)
+{
+    ruc_http_limits_t limits = ruc_http_limits_default();
+    limits.head = (size_t)ruc_config_number(config, "limits.head");
+    limits.body = (size_t)ruc_config_number(config, "limits.body");
+    limits.connections = (size_t)ruc_config_number(config, "limits.connections");
+    limits.head_ms = (uint64_t)(ruc_config_number(config, "limits.head_time") * 1000);
+    limits.body_ms = (uint64_t)(ruc_config_number(config, "limits.body_time") * 1000);
+    limits.idle_ms = (uint64_t)(ruc_config_number(config, "limits.idle_time") * 1000);
+    return limits;
+}
+
+static int open_server(serve_t *serve, ruc_why_t *why)
+{
+    ruc_http_handlers_t handlers = {
+        .on_request = ruc_dispatch_request, .on_done = ruc_dispatch_done, .arg = &serve->app};
+    ruc_http_limits_t limits = limits_of(&serve->config);
+    serve->server = ruc_http_server_new(&serve->loop, &handlers, &limits);
+    if (serve->server == NULL) {
+        return ruc_why_set(why, UV_ENOMEM, "not enough memory");
+    }
+    int number =
+        ruc_http_server_listen(serve->server, ruc_config_text(&serve->config, "listen"), why);
+    if (number < 0) {
+        return number;
+    }
+    snprintf(serve->listen, sizeof serve->listen, "%s",
+             ruc_http_server_address(serve->server, number));
+    serve->app.listen = serve->listen;
+    return ruc_statedir_address(&serve->dir, serve->listen, why);
+}
+
+static void open_signals(serve_t *serve)
+{
+    signal(SIGPIPE, SIG_IGN);
+    uv_signal_init(&serve->loop, &serve->term);
+    uv_signal_init(&serve->loop, &serve->interrupt);
+    uv_signal_init(&serve->loop, &serve->hup);
+    uv_timer_init(&serve->loop, &serve->waiting);
+    serve->term.data = serve->interrupt.data = serve->hup.data = serve->waiting.data = serve;
+    uv_signal_start(&serve->term, on_stop_signal, SIGTERM);
+    uv_signal_start(&serve->interrupt, on_stop_signal, SIGINT);
+    uv_signal_start(&serve->hup, on_hup, SIGHUP);
+    serve->signals = true;
+}
+
+/* Opens everything; what is open is closed by `close_all`, also after a failure in the middle. */
+static int open_all(serve_t *serve, ruc_why_t *why)
+{
+    ruc_app_t *app = &serve->app;
+    int rc = ruc_statedir_open(&serve->dir, &serve->config, why);
+    if (rc < 0) {
+        return rc;
+    }
+    app->state_dir = serve->dir.path;
+    app->client = ruc_http_client_new(&serve->loop);
+    if (app->client == NULL) {
+        return ruc_why_set(why, UV_ENOMEM, "not enough memory");
+    }
+    rc = open_store(serve, why);
+    rc = rc < 0 ? rc : open_scripts(serve, why);
+    rc = rc < 0 ? rc : open_server(serve, why);
+    rc = rc < 0 ? rc : ruc_monitor_prepare(app, why);
+    rc = rc < 0 ? rc : ruc_monitor_open(app, why);
+    return rc;
+}
+
+/* After a start that failed: everything that is open, at once. */
+static void abandon(serve_t *serve)
+{
+    ruc_app_t *app = &serve->app;
+    app->closing = true;
+    if (app->agenda != NULL || app->fleet != NULL) {
+        ruc_monitor_close(app);
+    }
+    if (app->scripts != NULL) {
+        ruc_scripts_close(app->scripts);
+    }
+    if (app->client != NULL) {
+        ruc_http_client_close(app->client);
+    }
+    if (serve->server != NULL) {
+        serve->engines_ended = false;
+        ruc_http_server_drain(serve->server, 0, on_drained, serve);
+    }
+    if (app->store != NULL && ruc_store_close(app->store, store_closed, serve) < 0) {
+        serve->exit_code = 1;
+    }
+}
+
+static void close_rest(serve_t *serve)
+{
+    uv_run(&serve->loop, UV_RUN_DEFAULT);
+    ruc_table_free(serve->app.table);
+    if (RUC_FAILS(uv_loop_close(&serve->loop) != 0)) {
+        serve->exit_code = 1;
+    }
+    ruc_statedir_close(&serve->dir);
+    ruc_metrics_close();
+    ruc_config_free(&serve->config);
+    ruc_log_close();
+}
+
+int ruc_cmd_serve(const ruc_flags_t *flags)
+{
+    static serve_t serve;
+    ruc_why_t why = {""};
+    serve.dir = (ruc_statedir_t){.lock = -1, .db_lock = -1};
+    if (ruc_setup_places(&serve.places, flags->config_file, &why) < 0) {
+        fprintf(stderr, "rucat: %s\n", why.text);
+        return 1;
+    }
+    if (ruc_setup_config(&serve.config, &serve.places, flags) < 0) {
+        return 1;
+    }
+    const char *mode = ruc_config_text(&serve.config, "mode");
+    serve.app = (ruc_app_t){.loop = &serve.loop,
+                            .config = &serve.config,
+                            .config_file = serve.places.config_file,
+                            .state_dir = "",
+                            .lua_dir = serve.places.lua_dir,
+                            .engine_binary = serve.places.engine_binary,
+                            .instance = ruc_id_uuid(serve.instance),
+                            .listen = "",
+                            .embedded = strcmp(mode, "embedded") == 0,
+                            .lay_flags = ruc_setup_lay_flags,
+                            .config_changed = config_changed};
+    if (uv_loop_init(&serve.loop) < 0 || ruc_log_open(log_format(&serve.config)) < 0) {
+        fprintf(stderr, "rucat: not enough memory or descriptors to start\n");
+        return 1;
+    }
+    config_changed(&serve.app);
+    int rc = open_all(&serve, &why);
+    if (rc < 0) {
+        ruc_log_close();
+        fprintf(stderr, "rucat: %s\n", why.text);
+        serve.exit_code = 1;
+        abandon(&serve);
+    } else {
+        open_signals(&serve);
+        ruc_log(RUC_LOG_MAIN, RUC_INFO, "rucat %s serves http://%s, mode %s, state in %s, pid %d",
+                RUCAT_VERSION, serve.listen, mode, serve.dir.path, (int)uv_os_getpid());
+    }
+    close_rest(&serve);
+    return serve.exit_code;
+}

@@ -1,0 +1,128 @@
+/* setup.c - see setup.h. */
+#include "setup.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "lua/configfile.h"
+#include "lua/fileset.h"
+
+static ruc_flags_t kept; /* for reloads */
+
+static bool join(char out[PATH_MAX], const char *dir, const char *rest)
+{
+    char path[PATH_MAX];
+    int len = snprintf(path, sizeof path, "%s/%s", dir, rest);
+    return len > 0 && (size_t)len < sizeof path && realpath(path, out) != NULL;
+}
+
+int ruc_setup_places(ruc_places_t *places, const char *config, ruc_why_t *why)
+{
+    char dir[PATH_MAX];
+    ssize_t len = readlink("/proc/self/exe", dir, sizeof dir - 1);
+    if (len < 0) {
+        return ruc_why_set(why, UV_ENOENT, "/proc is not mounted: rucat cannot find itself");
+    }
+    dir[len] = '\0';
+    *strrchr(dir, '/') = '\0';
+    bool tree = join(places->lua_dir, dir, "../lua");
+    if (!tree && !join(places->lua_dir, dir, "../share/rucat/lua")) {
+        return ruc_why_set(why, UV_ENOENT,
+                           "the Lua directory is not there: neither %s/../lua nor "
+                           "%s/../share/rucat/lua",
+                           dir, dir);
+    }
+    if (!join(places->engine_binary, dir, "rucat-engine")) {
+        return ruc_why_set(why, UV_ENOENT, "rucat-engine is not beside rucat in %s", dir);
+    }
+    places->config_file[0] = '\0';
+    if (config != NULL) {
+        if (realpath(config, places->config_file) == NULL) {
+            return ruc_why_set(why, UV_ENOENT, "%s: no such file", config);
+        }
+    } else if (!tree || !join(places->config_file, dir, "../etc/rucat.lua")) {
+        const char *installed = "/etc/rucat/rucat.lua";
+        if (access(installed, R_OK) == 0) {
+            snprintf(places->config_file, sizeof places->config_file, "%s", installed);
+        }
+    }
+    return 0;
+}
+
+void ruc_setup_lay_flags(ruc_config_t *config)
+{
+    for (size_t i = 0; i < kept.count; i++) {
+        ruc_why_t why;
+        if (ruc_config_set_text(config, kept.keys[i].path, kept.keys[i].text, &why) < 0) {
+            ruc_log(RUC_LOG_CONFIG, RUC_ERROR, "%s", why.text); /* it was right at the start */
+        }
+    }
+}
+
+/* SPARK_HOME and JAVA_HOME stand in for keys that nothing else has set. */
+static void lay_homes(ruc_config_t *config)
+{
+    static const char *const homes[][2] = {{"spark.home", "SPARK_HOME"},
+                                           {"spark.java_home", "JAVA_HOME"}};
+    for (size_t i = 0; i < 2; i++) {
+        const char *home = getenv(homes[i][1]);
+        if (home != NULL && home[0] != '\0' && ruc_config_text(config, homes[i][0]) == NULL) {
+            ruc_config_set_text(config, homes[i][0], home, NULL);
+        }
+    }
+}
+
+static int say(const ruc_config_report_t *report, const char *after)
+{
+    for (size_t i = 0; i < report->count && i < RUC_CONFIG_PROBLEMS; i++) {
+        fprintf(stderr, "rucat: %s%s\n", report->problems[i].text, after);
+    }
+    return report->count > 0 ? RUC_EINVALID : 0;
+}
+
+int ruc_setup_config(ruc_config_t *config, const ruc_places_t *places, const ruc_flags_t *flags)
+{
+    extern char **environ;
+    ruc_why_t why;
+    kept = *flags;
+    ruc_config_report_t *reports = calloc(2, sizeof *reports);
+    if (reports == NULL || ruc_config_init(config) < 0) {
+        free(reports);
+        fprintf(stderr, "rucat: not enough memory\n");
+        return UV_ENOMEM;
+    }
+    ruc_config_report_t *problems = &reports[0], *warnings = &reports[1];
+    if (places->config_file[0] != '\0') {
+        size_t len;
+        char *text = ruc_file_read(places->config_file, 1u << 20, &len, &why);
+        if (text == NULL) {
+            fprintf(stderr, "rucat: %s\n", why.text);
+            problems->count++;
+        } else {
+            ruc_configfile_lay(config, places->config_file, text, len, problems);
+            free(text);
+        }
+    }
+    ruc_config_environment(config, environ, problems, warnings);
+    for (size_t i = 0; i < flags->count; i++) {
+        if (ruc_config_set_text(config, flags->keys[i].path, flags->keys[i].text, &why) < 0 &&
+            problems->count < RUC_CONFIG_PROBLEMS) {
+            snprintf(problems->problems[problems->count++].text, sizeof why.text / 2, "%.500s",
+                     why.text);
+        }
+    }
+    lay_homes(config);
+    if (problems->count == 0) {
+        ruc_config_check(config, problems);
+    }
+    say(warnings, " (ignored)");
+    int rc = say(problems, "");
+    free(reports);
+    if (rc < 0) {
+        ruc_config_free(config);
+    }
+    return rc < 0 ? RUC_EINVALID : 0;
+}
