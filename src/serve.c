@@ -34,7 +34,7 @@ typedef struct serve {
     uv_timer_t waiting; /* for the engines, while stopping */
     uint64_t engines_until;
     char instance[RUC_UUID_SIZE], listen[300];
-    bool loaded, signals, drained, engines_ended, stopping;
+    bool loaded, signals, drained, engines_ended, stopping, finished;
     int load_rc, exit_code;
 } serve_t;
 
@@ -51,13 +51,22 @@ static void store_closed(void *arg, int rc)
     }
 }
 
+static void finish_again(uv_timer_t *timer)
+{
+    finish(timer->data);
+}
+
 /* The last request and the last engine are over. */
 static void finish(serve_t *serve)
 {
-    if (!serve->drained || !serve->engines_ended) {
+    if (!serve->drained || !serve->engines_ended || serve->finished) {
         return;
     }
-    serve->engines_ended = false; /* only once */
+    if (ruc_scripts_busy(serve->app.scripts)) { /* a reload is under way: it ends by itself */
+        uv_timer_start(&serve->waiting, finish_again, 5, 0);
+        return;
+    }
+    serve->finished = true;
     ruc_app_t *app = &serve->app;
     uv_close((uv_handle_t *)&serve->waiting, NULL);
     uv_close((uv_handle_t *)&serve->term, NULL);
@@ -154,6 +163,10 @@ static void config_changed(ruc_app_t *app)
 {
     set_levels(app->config);
     ruc_job_bound((unsigned)ruc_config_number(app->config, "limits.jobs"));
+    if (app->fleet != NULL) {
+        ruc_fleet_set_log_max(app->fleet,
+                              (int64_t)ruc_config_number(app->config, "limits.log_file"));
+    }
 }
 
 static ruc_log_format_t log_format(const ruc_config_t *config)
@@ -290,7 +303,6 @@ static void abandon(serve_t *serve)
         ruc_http_client_close(app->client);
     }
     if (serve->server != NULL) {
-        serve->engines_ended = false;
         ruc_http_server_drain(serve->server, 0, on_drained, serve);
     }
     if (app->store != NULL && ruc_store_close(app->store, store_closed, serve) < 0) {
@@ -348,6 +360,7 @@ int ruc_cmd_serve(const ruc_flags_t *flags)
         abandon(&serve);
     } else {
         open_signals(&serve);
+        ruc_scripts_keep(serve.app.scripts);
         ruc_log(RUC_LOG_MAIN, RUC_INFO, "rucat %s serves http://%s, mode %s, state in %s, pid %d",
                 RUCAT_VERSION, serve.listen, mode, serve.dir.path, (int)uv_os_getpid());
     }

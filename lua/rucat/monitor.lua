@@ -64,6 +64,7 @@ local function complete(plan, ctx)
   local told = {
     endpoint = plan.endpoint, ui = plan.ui,
     host = type(ready) == "table" and ready.host or nil,
+    beat = rucat.server.config("monitor").interval, -- of this driver, whatever it is later
   }
   plan.endpoint, plan.ui = nil, nil
   plan.driver = plan.driver or "process"
@@ -282,7 +283,7 @@ local function probe(id)
   local interval, timeout, failures = decide.health_numbers()
   local ok, why = false, "no heartbeat of rucat-engine"
   local seen = e and driver.seen(id)
-  if seen and (not seen.beat_age or seen.beat_age <= 3 * rucat.server.config("monitor").interval + 1) then
+  if seen and (not seen.beat_age or seen.beat_age <= 3 * (e.plan.beat or 10) + 1) then
     ok, why = decide.probe(e, copy(e), timeout)
   end
   m.probing = false

@@ -55,7 +55,7 @@
     XX("log.format", 's', "auto", 'R')                                                             \
     XX("log.groups", 'm', "", 'L')                                                                 \
     XX("scripts", 'l', "", 'R')                                                                    \
-    XX("monitor.interval", 'n', "10", 'L')                                                         \
+    XX("monitor.interval", 'n', "10", 'R')                                                         \
     XX("monitor.lease", 'x', "", 'R')                                                              \
     XX("console", 'x', "", 'R')
 

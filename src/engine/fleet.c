@@ -101,7 +101,8 @@ static member_t *enlist(ruc_fleet_t *fleet, const ruc_record_t *record)
                               .data_dir = data_dir,
                               .embedded = fleet->config.embedded,
                               .helper = fleet->config.helper,
-                              .beat_ms = fleet->config.beat_ms};
+                              .beat_ms = fleet->config.beat_ms,
+                              .log_max = fleet->config.log_max};
     member->fleet = fleet;
     member->driver =
         ruc_driver_new(fleet->loop, ruc_record_text(record, "driver"), &spec, on_news, member);
@@ -194,6 +195,11 @@ void ruc_fleet_stop_all(ruc_fleet_t *fleet, int64_t grace_ms)
             ruc_driver_stop(member->driver, NULL, grace_ms);
         }
     }
+}
+
+void ruc_fleet_set_log_max(ruc_fleet_t *fleet, int64_t log_max)
+{
+    fleet->config.log_max = log_max;
 }
 
 void ruc_fleet_close(ruc_fleet_t *fleet)

@@ -18,6 +18,7 @@ typedef struct ruc_fleet_config {
     const char *helper;    /* path of rucat-engine, likewise */
     bool embedded;         /* drivers end with this server */
     int64_t beat_ms;
+    int64_t log_max; /* bytes of a driver's log before it is rotated */
 } ruc_fleet_config_t;
 
 /* What is told of a driver: something new is in ruc_fleet_seen; `beat_only`: just a heartbeat. */
@@ -57,6 +58,9 @@ int ruc_fleet_dir(const ruc_fleet_t *fleet, const char *engine, char *out, size_
 int ruc_fleet_data_dir(const ruc_fleet_t *fleet, const char *engine, char *out, size_t size);
 int ruc_fleet_run_dir(const ruc_fleet_t *fleet, const char *engine, uint64_t epoch, char *out,
                       size_t size);
+
+/* Sets the bound on logs for drivers that are started from now on. */
+void ruc_fleet_set_log_max(ruc_fleet_t *fleet, int64_t log_max);
 
 /* Lets all drivers go and frees it. */
 void ruc_fleet_close(ruc_fleet_t *fleet);

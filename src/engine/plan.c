@@ -356,6 +356,9 @@ char *ruc_plan_make(const json_t *plan, const ruc_driver_spec_t *spec, ruc_why_t
                   json_is_string(cwd) ? json_string_value(cwd) : spec->data_dir, "ready",
                   make_ready(json_object_get(plan, "ready")), "stop",
                   make_stop(json_object_get(plan, "stop")), "beat_ms", (json_int_t)spec->beat_ms);
+    if (out != NULL && spec->log_max > 0) {
+        json_object_set_new(out, "log_max", json_integer((json_int_t)spec->log_max));
+    }
     char *text = out == NULL ? NULL : json_dumps(out, JSON_COMPACT);
     json_decref(out);
     if (text == NULL) {

@@ -103,7 +103,8 @@ static int complete(json_t *doc)
     static const char *const parts[] = {"code", "signal", "oom"};
     for (size_t i = 0; i < 3; i++) {
         json_t *part = json_object_get(json_object_get(doc, "exit"), parts[i]);
-        if (json_object_set_new(exit, parts[i], part == NULL ? json_null() : json_incref(part)) < 0) {
+        if (json_object_set_new(exit, parts[i], part == NULL ? json_null() : json_incref(part)) <
+            0) {
             json_decref(exit);
             return RUC_EFULL;
         }

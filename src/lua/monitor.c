@@ -101,7 +101,8 @@ int ruc_monitor_prepare(ruc_app_t *app, ruc_why_t *why)
         .state_dir = app->state_dir,
         .helper = app->engine_binary,
         .embedded = app->embedded,
-        .beat_ms = (int64_t)(ruc_config_number(app->config, "monitor.interval") * 1000)};
+        .beat_ms = (int64_t)(ruc_config_number(app->config, "monitor.interval") * 1000),
+        .log_max = (int64_t)ruc_config_number(app->config, "limits.log_file")};
     app->fleet = ruc_fleet_new(app->loop, &config, driver_news, app);
     app->agenda = ruc_agenda_new(app->loop, agenda_ready, app);
     if (app->fleet == NULL || app->agenda == NULL) {

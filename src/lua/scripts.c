@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <utlist.h>
 
+#include "core/check.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -166,7 +167,6 @@ int ruc_scripts_open(ruc_app_t *app, ruc_load_report_t *report)
     ruc_generation_t *generation = build(scripts, roots, collect_roots(app, roots), report);
     if (generation != NULL) {
         serve_with(scripts, generation, "path");
-        save(scripts);
         return 0;
     }
     remember_error(scripts, ruc_buf_str(&report->errors));
@@ -184,11 +184,17 @@ int ruc_scripts_open(ruc_app_t *app, ruc_load_report_t *report)
     return 0;
 }
 
+bool ruc_scripts_busy(const ruc_scripts_t *scripts)
+{
+    return scripts->reading;
+}
+
 void ruc_scripts_close(ruc_scripts_t *scripts)
 {
     if (scripts == NULL) {
         return;
     }
+    RUC_MUST(!scripts->reading);
     if (scripts->now != NULL) {
         ruc_vm_close(scripts->now->vm);
     }
@@ -344,6 +350,15 @@ static void tell(ruc_scripts_t *scripts, int rc, json_t *report)
             asker->cb(asker->arg, rc, report);
         }
         free(asker);
+    }
+}
+
+void ruc_scripts_keep(ruc_scripts_t *scripts)
+{
+    scripts->work.data = scripts;
+    scripts->reading = true;
+    if (uv_queue_work(scripts->app->loop, &scripts->work, save_work, saved) < 0) {
+        scripts->reading = false;
     }
 }
 

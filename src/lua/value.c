@@ -4,6 +4,7 @@
 #include <lauxlib.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <uv.h>
 
@@ -148,9 +149,15 @@ static lua_Integer list_length(lua_State *L, int index)
 {
     lua_Integer n = (lua_Integer)lua_rawlen(L, index), seen = 0;
     if (n == 0) {
-        return is_marked(L, index) && (lua_pushnil(L), !lua_next(L, index) || (lua_pop(L, 2), 0))
-                   ? 0
-                   : -1;
+        if (!is_marked(L, index)) {
+            return -1;
+        }
+        lua_pushnil(L);
+        if (lua_next(L, index)) { /* marked, but with other keys: an object after all */
+            lua_pop(L, 2);
+            return -1;
+        }
+        return 0;
     }
     lua_pushnil(L);
     while (lua_next(L, index)) {
@@ -179,31 +186,67 @@ static int write_list(lua_State *L, int index, lua_Integer n, ruc_buf_t *out, ru
     return rc == 0 ? ruc_buf_add(out, "]", 1) : rc;
 }
 
+/* Keys are written sorted, so that the same value always is the same text. */
+typedef struct key {
+    const char *text; /* anchored by the table */
+    size_t len;
+} key_text_t;
+
+static int by_text(const void *a, const void *b)
+{
+    const key_text_t *x = a, *y = b;
+    size_t len = x->len < y->len ? x->len : y->len;
+    int order = memcmp(x->text, y->text, len);
+    return order != 0 ? order : (x->len > y->len) - (x->len < y->len);
+}
+
+/* Collects the keys of the table at `index` into *keys, which the caller frees. */
+static int collect_keys(lua_State *L, int index, key_text_t **keys, size_t *count, ruc_why_t *why)
+{
+    size_t room = 0;
+    lua_pushnil(L);
+    while (lua_next(L, index)) {
+        lua_pop(L, 1);
+        if (lua_type(L, -1) != LUA_TSTRING) {
+            ruc_why_set(why, RUC_EINVALID, "JSON: a key of an object is a %s, not a text",
+                        luaL_typename(L, -1));
+            lua_pop(L, 1);
+            return RUC_EINVALID;
+        }
+        if (*count == room) {
+            room = room == 0 ? 16 : room * 2;
+            key_text_t *more = realloc(*keys, room * sizeof *more);
+            if (more == NULL) {
+                lua_pop(L, 1);
+                return UV_ENOMEM;
+            }
+            *keys = more;
+        }
+        key_text_t *key = &(*keys)[(*count)++];
+        key->text = lua_tolstring(L, -1, &key->len);
+    }
+    if (*count > 0) {
+        qsort(*keys, *count, sizeof **keys, by_text);
+    }
+    return 0;
+}
+
 static int write_object(lua_State *L, int index, ruc_buf_t *out, ruc_why_t *why, int depth)
 {
-    int rc = ruc_buf_add(out, "{", 1);
-    bool first = true;
-    lua_pushnil(L);
-    while (rc == 0 && lua_next(L, index)) {
-        size_t len;
-        if (lua_type(L, -2) != LUA_TSTRING) {
-            rc = ruc_why_set(why, RUC_EINVALID, "JSON: a key of an object is a %s, not a text",
-                             luaL_typename(L, -2));
-            lua_pop(L, 2);
-            return rc;
-        }
-        const char *key = lua_tolstring(L, -2, &len);
-        rc = first ? 0 : ruc_buf_add(out, ",", 1);
-        first = false;
-        rc = rc == 0 ? ruc_buf_add_json(out, key, len) : rc;
+    key_text_t *keys = NULL;
+    size_t count = 0;
+    int rc = collect_keys(L, index, &keys, &count, why);
+    rc = rc == 0 ? ruc_buf_add(out, "{", 1) : rc;
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        rc = i == 0 ? 0 : ruc_buf_add(out, ",", 1);
+        rc = rc == 0 ? ruc_buf_add_json(out, keys[i].text, keys[i].len) : rc;
         rc = rc == 0 ? ruc_buf_add(out, ":", 1) : rc;
+        lua_pushlstring(L, keys[i].text, keys[i].len);
+        lua_rawget(L, index);
         rc = rc == 0 ? write_value(L, -1, out, why, depth + 1) : rc;
         lua_pop(L, 1);
-        if (rc < 0) {
-            lua_pop(L, 1);
-            return rc;
-        }
     }
+    free(keys);
     return rc == 0 ? ruc_buf_add(out, "}", 1) : rc;
 }
 
