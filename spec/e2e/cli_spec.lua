@@ -25,8 +25,8 @@ describe("rucat", function()
     end, 20)
   end)
 
-  local function up(name)
-    s:create({ name = name, config = UP })
+  local function up(name, config)
+    s:create({ name = name, config = config or UP })
     return s:until_state(name, "Running", "Ready")
   end
 
@@ -191,7 +191,7 @@ describe("rucat", function()
   end)
 
   it("start, stop, restart and delete do so, and wait when told to", function()
-    up("a")
+    up("a", { run = "trap 'sleep 0.3; exit 0' TERM; echo up; while :; do sleep 0.02; done", ready = "up" })
     local code, out = s:cli("stop", "a", "--wait")
     assert.are.equal(0, code)
     assert.matches("a is Stopped", out, 1, true)
