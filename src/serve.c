@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "commands.h"
 #include "core/check.h"
@@ -253,6 +254,18 @@ static int open_server(serve_t *serve, ruc_why_t *why)
     return ruc_statedir_address(&serve->dir, serve->listen, why);
 }
 
+/* Each connection and each local engine takes a descriptor: as many as we may have. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0) {
+            ruc_log(RUC_LOG_MAIN, RUC_WARN, "the bound on open files stays as it is");
+        }
+    }
+}
+
 static void open_signals(serve_t *serve)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -351,6 +364,7 @@ int ruc_cmd_serve(const ruc_flags_t *flags)
         fprintf(stderr, "rucat: not enough memory or descriptors to start\n");
         return 1;
     }
+    raise_descriptors();
     config_changed(&serve.app);
     int rc = open_all(&serve, &why);
     if (rc < 0) {
