@@ -269,8 +269,9 @@ static int push_tail(lua_State *L, void *arg)
     return 1;
 }
 
-static void tailed(void *arg, int rc, const char *data, size_t len)
+static void tailed(void *arg, int rc, const char *data, size_t len, const ruc_logs_mark_t *mark)
 {
+    (void)mark;
     tailing_t *tailing = arg;
     tailing->rc = rc;
     tailing->data = data;
@@ -288,10 +289,6 @@ static int engines_logs(lua_State *L)
     luaL_argcheck(L, lines == -1 || (lines >= 0 && lines <= 100000), 2, "0 to 100000 lines");
     if (record == NULL) {
         return ruc_push_err(L, RUC_ENOTFOUND, NULL);
-    }
-    if (lines == 0) {
-        lua_pushliteral(L, "");
-        return 1;
     }
     ruc_ticket_t ticket = ruc_job_ticket(L, "rucat.store.engines.logs");
     tailing_t *tailing = calloc(1, sizeof *tailing);
