@@ -15,6 +15,7 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "lua/dispatch.h"
+#include "lua/follow.h"
 #include "lua/hold.h"
 #include "lua/job.h"
 #include "lua/monitor.h"
@@ -114,6 +115,7 @@ static void stop(serve_t *serve)
     app->closing = true;
     ruc_log(RUC_LOG_MAIN, RUC_INFO, again ? "hurrying" : "stopping");
     ruc_hold_end_all();
+    ruc_follow_end_all();
     if (serve->server != NULL && !serve->drained) {
         ruc_http_server_drain(serve->server, again ? 0 : drain_ms, on_drained, serve);
     }

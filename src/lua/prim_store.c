@@ -13,6 +13,7 @@
 
 #include "engine/logs.h"
 #include "engine/verbs.h"
+#include "lua/follow.h"
 #include "lua/hold.h"
 #include "lua/job.h"
 #include "lua/options.h"
@@ -307,6 +308,39 @@ static int engines_logs(lua_State *L)
     return ruc_job_wait(L, NULL, NULL);
 }
 
+/* ---- followers ---- */
+
+static void follow_text(lua_State *L, const char *name, char *out, size_t size)
+{
+    const char *text = ruc_options_text(L, 1, name, "");
+    if (strlen(text) >= size) {
+        luaL_error(L, "option '%s' is too long", name);
+    }
+    memcpy(out, text, strlen(text) + 1);
+}
+
+/* A body that goes on: rucat.store.follow{ logs = id, lines = 10 } or
+ * rucat.store.follow{ events = id or "", after = event id or "", replay = true, user = req.user }.
+ */
+static int store_follow(lua_State *L)
+{
+    static const char *const names[] = {"logs", "lines", "events", "after", "replay", "user", NULL};
+    ruc_options_check(L, 1, names);
+    ruc_follow_t follow = {.events = ruc_options_text(L, 1, "events", NULL) != NULL};
+    follow.lines = (int)ruc_options_integer(L, 1, "lines", -1, -1, 100000);
+    follow.replay = ruc_options_boolean(L, 1, "replay", false);
+    follow_text(L, follow.events ? "events" : "logs", follow.engine, sizeof follow.engine);
+    follow_text(L, "after", follow.after, sizeof follow.after);
+    if (lua_getfield(L, 1, "user") == LUA_TTABLE) {
+        lua_getfield(L, -1, "name");
+        lua_getfield(L, -2, "role");
+        snprintf(follow.user, sizeof follow.user, "%s", luaL_optstring(L, -2, ""));
+        snprintf(follow.role, sizeof follow.role, "%s", luaL_optstring(L, -1, ""));
+    }
+    ruc_follow_push(L, &follow);
+    return 1;
+}
+
 /* ---- events ---- */
 
 typedef struct listing {
@@ -384,6 +418,7 @@ void ruc_prim_store(lua_State *L)
                                       {NULL, NULL}};
     static const luaL_Reg events[] = {{"list", events_list}, {NULL, NULL}};
     ruc_hold_open(L);
+    ruc_follow_open(L);
     ruc_request_open(L);
     lua_createtable(L, 0, 2);
     luaL_newlib(L, engines);
@@ -393,4 +428,6 @@ void ruc_prim_store(lua_State *L)
     lua_setfield(L, -2, "engines");
     luaL_newlib(L, events);
     lua_setfield(L, -2, "events");
+    lua_pushcfunction(L, store_follow);
+    lua_setfield(L, -2, "follow");
 }
