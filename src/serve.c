@@ -204,6 +204,10 @@ static int open_store(serve_t *serve, ruc_why_t *why)
         uv_run(&serve->loop, UV_RUN_ONCE);
     }
     rc = rc == 0 ? serve->load_rc : rc;
+    serve->app.keys = ruc_idempotency_new(serve->app.table);
+    if (rc == 0 && serve->app.keys == NULL) {
+        return ruc_why_set(why, UV_ENOMEM, "not enough memory");
+    }
     return rc < 0 ? ruc_why_set(why, rc, "the engines could not be read from the store: %s",
                                 ruc_err_text(rc))
                   : 0;
@@ -328,6 +332,7 @@ static void abandon(serve_t *serve)
 static void close_rest(serve_t *serve)
 {
     uv_run(&serve->loop, UV_RUN_DEFAULT);
+    ruc_idempotency_free(serve->app.keys);
     ruc_table_free(serve->app.table);
     if (RUC_FAILS(uv_loop_close(&serve->loop) != 0)) {
         serve->exit_code = 1;

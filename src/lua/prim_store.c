@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "engine/logs.h"
 #include "engine/verbs.h"
 #include "lua/follow.h"
@@ -308,6 +309,55 @@ static int engines_logs(lua_State *L)
     return ruc_job_wait(L, NULL, NULL);
 }
 
+/* ---- idempotency ---- */
+
+/* claim(key, body) -> "new", token table for create | "same", engine id | "other" | "busy" | "full"
+ */
+static int keys_claim(lua_State *L)
+{
+    size_t len;
+    char engine[27], digest[40];
+    const char *key = luaL_checkstring(L, 1), *body = luaL_checklstring(L, 2, &len);
+    ruc_idempotency_digest(body, len, digest);
+    switch (ruc_idempotency_claim(ruc_vm_of(L)->app->keys, key, digest, engine)) {
+    case RUC_CLAIM_NEW:
+        lua_pushliteral(L, "new");
+        lua_createtable(L, 0, 3);
+        lua_pushvalue(L, 1);
+        lua_setfield(L, -2, "key");
+        lua_pushstring(L, digest);
+        lua_setfield(L, -2, "digest");
+        lua_pushinteger(L, ruc_clock_wall_ms());
+        lua_setfield(L, -2, "at_ms");
+        return 2;
+    case RUC_CLAIM_SAME:
+        lua_pushliteral(L, "same");
+        lua_pushstring(L, engine);
+        return 2;
+    case RUC_CLAIM_OTHER:
+        lua_pushliteral(L, "other");
+        return 1;
+    case RUC_CLAIM_BUSY:
+        lua_pushliteral(L, "busy");
+        return 1;
+    default:
+        lua_pushliteral(L, "full");
+        return 1;
+    }
+}
+
+static int keys_settle(lua_State *L)
+{
+    ruc_idempotency_settle(ruc_vm_of(L)->app->keys, luaL_checkstring(L, 1), luaL_checkstring(L, 2));
+    return 0;
+}
+
+static int keys_release(lua_State *L)
+{
+    ruc_idempotency_release(ruc_vm_of(L)->app->keys, luaL_checkstring(L, 1));
+    return 0;
+}
+
 /* ---- followers ---- */
 
 static void follow_text(lua_State *L, const char *name, char *out, size_t size)
@@ -417,6 +467,8 @@ void ruc_prim_store(lua_State *L)
                                       {"whole", engines_whole},
                                       {NULL, NULL}};
     static const luaL_Reg events[] = {{"list", events_list}, {NULL, NULL}};
+    static const luaL_Reg keys[] = {
+        {"claim", keys_claim}, {"settle", keys_settle}, {"release", keys_release}, {NULL, NULL}};
     ruc_hold_open(L);
     ruc_follow_open(L);
     ruc_request_open(L);
@@ -428,6 +480,8 @@ void ruc_prim_store(lua_State *L)
     lua_setfield(L, -2, "engines");
     luaL_newlib(L, events);
     lua_setfield(L, -2, "events");
+    luaL_newlib(L, keys);
+    lua_setfield(L, -2, "keys");
     lua_pushcfunction(L, store_follow);
     lua_setfield(L, -2, "follow");
 }
