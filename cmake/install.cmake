@@ -6,7 +6,7 @@ install(FILES etc/rucat.service DESTINATION lib/systemd/system)
 install(CODE "
   set(config \"\$ENV{DESTDIR}/etc/rucat\")
   if(NOT EXISTS \"\${config}/rucat.lua\")
-    file(INSTALL \"${PROJECT_SOURCE_DIR}/etc/rucat.lua\" DESTINATION \"\${config}\")
+    file(INSTALL \"${PROJECT_SOURCE_DIR}/etc/rucat.lua\" DESTINATION /etc/rucat)
   else()
     message(STATUS \"\${config}/rucat.lua is there already: left alone\")
   endif()")

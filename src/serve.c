@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "commands.h"
 #include "core/check.h"
@@ -14,6 +15,7 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "lua/dispatch.h"
+#include "lua/follow.h"
 #include "lua/hold.h"
 #include "lua/job.h"
 #include "lua/monitor.h"
@@ -113,6 +115,7 @@ static void stop(serve_t *serve)
     app->closing = true;
     ruc_log(RUC_LOG_MAIN, RUC_INFO, again ? "hurrying" : "stopping");
     ruc_hold_end_all();
+    ruc_follow_end_all();
     if (serve->server != NULL && !serve->drained) {
         ruc_http_server_drain(serve->server, again ? 0 : drain_ms, on_drained, serve);
     }
@@ -201,6 +204,10 @@ static int open_store(serve_t *serve, ruc_why_t *why)
         uv_run(&serve->loop, UV_RUN_ONCE);
     }
     rc = rc == 0 ? serve->load_rc : rc;
+    serve->app.keys = ruc_idempotency_new(serve->app.table);
+    if (rc == 0 && serve->app.keys == NULL) {
+        return ruc_why_set(why, UV_ENOMEM, "not enough memory");
+    }
     return rc < 0 ? ruc_why_set(why, rc, "the engines could not be read from the store: %s",
                                 ruc_err_text(rc))
                   : 0;
@@ -251,6 +258,18 @@ static int open_server(serve_t *serve, ruc_why_t *why)
              ruc_http_server_address(serve->server, number));
     serve->app.listen = serve->listen;
     return ruc_statedir_address(&serve->dir, serve->listen, why);
+}
+
+/* Each connection and each local engine takes a descriptor: as many as we may have. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0) {
+            ruc_log(RUC_LOG_MAIN, RUC_WARN, "the bound on open files stays as it is");
+        }
+    }
 }
 
 static void open_signals(serve_t *serve)
@@ -313,6 +332,7 @@ static void abandon(serve_t *serve)
 static void close_rest(serve_t *serve)
 {
     uv_run(&serve->loop, UV_RUN_DEFAULT);
+    ruc_idempotency_free(serve->app.keys);
     ruc_table_free(serve->app.table);
     if (RUC_FAILS(uv_loop_close(&serve->loop) != 0)) {
         serve->exit_code = 1;
@@ -351,6 +371,7 @@ int ruc_cmd_serve(const ruc_flags_t *flags)
         fprintf(stderr, "rucat: not enough memory or descriptors to start\n");
         return 1;
     }
+    raise_descriptors();
     config_changed(&serve.app);
     int rc = open_all(&serve, &why);
     if (rc < 0) {
