@@ -17,7 +17,8 @@ typedef struct ruc_scripts ruc_scripts_t;
  * `report` too and the result is 0. */
 int ruc_scripts_open(ruc_app_t *app, ruc_load_report_t *report);
 
-/* Retires the generation and frees all. No reload may be under way. */
+/* Ends all generations. What is free of the thread pool is freed now, what a reload under way still
+ * works on when that is over; whoever waits for it is told RUC_ECLOSED. */
 void ruc_scripts_close(ruc_scripts_t *scripts);
 
 /* The generation that serves. Never NULL after ruc_scripts_open. */
