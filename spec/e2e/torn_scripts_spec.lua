@@ -86,8 +86,8 @@ return { ["GET /torn/{how}"] = function(req) return answers[req.params.how](req)
 
   local expect = {
     none = 500, text = 500, low = 500, float = 500, fn = 500, thread = 500, cycle = 500, nan = 500,
-    utf8 = 500, keys = 500, split = 500, name = 500, headers = 500, many = 500, value = 500,
-    bool = 500, length = 500, nobody = 204, raise = 500, raisenil = 500, closing = 500,
+    utf8 = 200, keys = 500, split = 500, name = 500, headers = 500, many = 500, value = 500,
+    bool = 500, length = 200, nobody = 204, raise = 500, raisenil = 500, closing = 500,
     closing_error = 500, closing_call = 500, deep = 500, tostring = 500, raisemeta = 500,
     yields = 500, wrapped = 500, create = 500, sort = 500, gsub = 500, caught = 200, memory = 500,
     big = 200, oddview = 200, hold = 404, holdverb = 500, request = 200, kept = 200, null = 200,
