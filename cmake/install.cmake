@@ -1,6 +1,12 @@
 # What `cmake --install` puts where: binaries, Lua, the configuration and the systemd unit.
-install(TARGETS rucat RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(TARGETS rucat-engine RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS rucat rucat-engine RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(DIRECTORY lua/ DESTINATION ${CMAKE_INSTALL_DATADIR}/rucat/lua)
-install(FILES etc/rucat.lua DESTINATION ${CMAKE_INSTALL_FULL_SYSCONFDIR}/rucat)
 install(FILES etc/rucat.service DESTINATION lib/systemd/system)
+# The configuration is the operator's: one that is there is left alone.
+install(CODE "
+  set(config \"\$ENV{DESTDIR}/etc/rucat\")
+  if(NOT EXISTS \"\${config}/rucat.lua\")
+    file(INSTALL \"${PROJECT_SOURCE_DIR}/etc/rucat.lua\" DESTINATION /etc/rucat)
+  else()
+    message(STATUS \"\${config}/rucat.lua is there already: left alone\")
+  endif()")

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "commands.h"
 #include "core/check.h"
@@ -14,6 +15,7 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "lua/dispatch.h"
+#include "lua/follow.h"
 #include "lua/hold.h"
 #include "lua/job.h"
 #include "lua/monitor.h"
@@ -34,7 +36,7 @@ typedef struct serve {
     uv_timer_t waiting; /* for the engines, while stopping */
     uint64_t engines_until;
     char instance[RUC_UUID_SIZE], listen[300];
-    bool loaded, signals, drained, engines_ended, stopping;
+    bool loaded, signals, drained, engines_ended, stopping, finished;
     int load_rc, exit_code;
 } serve_t;
 
@@ -51,13 +53,22 @@ static void store_closed(void *arg, int rc)
     }
 }
 
+static void finish_again(uv_timer_t *timer)
+{
+    finish(timer->data);
+}
+
 /* The last request and the last engine are over. */
 static void finish(serve_t *serve)
 {
-    if (!serve->drained || !serve->engines_ended) {
+    if (!serve->drained || !serve->engines_ended || serve->finished) {
         return;
     }
-    serve->engines_ended = false; /* only once */
+    if (ruc_scripts_busy(serve->app.scripts)) { /* a reload is under way: it ends by itself */
+        uv_timer_start(&serve->waiting, finish_again, 5, 0);
+        return;
+    }
+    serve->finished = true;
     ruc_app_t *app = &serve->app;
     uv_close((uv_handle_t *)&serve->waiting, NULL);
     uv_close((uv_handle_t *)&serve->term, NULL);
@@ -104,6 +115,7 @@ static void stop(serve_t *serve)
     app->closing = true;
     ruc_log(RUC_LOG_MAIN, RUC_INFO, again ? "hurrying" : "stopping");
     ruc_hold_end_all();
+    ruc_follow_end_all();
     if (serve->server != NULL && !serve->drained) {
         ruc_http_server_drain(serve->server, again ? 0 : drain_ms, on_drained, serve);
     }
@@ -192,6 +204,10 @@ static int open_store(serve_t *serve, ruc_why_t *why)
         uv_run(&serve->loop, UV_RUN_ONCE);
     }
     rc = rc == 0 ? serve->load_rc : rc;
+    serve->app.keys = ruc_idempotency_new(serve->app.table);
+    if (rc == 0 && serve->app.keys == NULL) {
+        return ruc_why_set(why, UV_ENOMEM, "not enough memory");
+    }
     return rc < 0 ? ruc_why_set(why, rc, "the engines could not be read from the store: %s",
                                 ruc_err_text(rc))
                   : 0;
@@ -244,6 +260,18 @@ static int open_server(serve_t *serve, ruc_why_t *why)
     return ruc_statedir_address(&serve->dir, serve->listen, why);
 }
 
+/* Each connection and each local engine takes a descriptor: as many as we may have. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0) {
+            ruc_log(RUC_LOG_MAIN, RUC_WARN, "the bound on open files stays as it is");
+        }
+    }
+}
+
 static void open_signals(serve_t *serve)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -294,7 +322,6 @@ static void abandon(serve_t *serve)
         ruc_http_client_close(app->client);
     }
     if (serve->server != NULL) {
-        serve->engines_ended = false;
         ruc_http_server_drain(serve->server, 0, on_drained, serve);
     }
     if (app->store != NULL && ruc_store_close(app->store, store_closed, serve) < 0) {
@@ -305,6 +332,7 @@ static void abandon(serve_t *serve)
 static void close_rest(serve_t *serve)
 {
     uv_run(&serve->loop, UV_RUN_DEFAULT);
+    ruc_idempotency_free(serve->app.keys);
     ruc_table_free(serve->app.table);
     if (RUC_FAILS(uv_loop_close(&serve->loop) != 0)) {
         serve->exit_code = 1;
@@ -343,6 +371,7 @@ int ruc_cmd_serve(const ruc_flags_t *flags)
         fprintf(stderr, "rucat: not enough memory or descriptors to start\n");
         return 1;
     }
+    raise_descriptors();
     config_changed(&serve.app);
     int rc = open_all(&serve, &why);
     if (rc < 0) {
@@ -352,6 +381,7 @@ int ruc_cmd_serve(const ruc_flags_t *flags)
         abandon(&serve);
     } else {
         open_signals(&serve);
+        ruc_scripts_keep(serve.app.scripts);
         ruc_log(RUC_LOG_MAIN, RUC_INFO, "rucat %s serves http://%s, mode %s, state in %s, pid %d",
                 RUCAT_VERSION, serve.listen, mode, serve.dir.path, (int)uv_os_getpid());
     }

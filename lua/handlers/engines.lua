@@ -149,10 +149,13 @@ local function logs(req)
   end
   local query
   query, status, body, headers = api.query(req, {
-    tail = validate.integer(0, 100000), follow = validate.later,
+    tail = validate.integer(0, 100000), follow = validate.one_of("true", "false"),
   })
   if not query then
     return status, body, headers
+  end
+  if query.follow == "true" then
+    return 200, rucat.store.follow { logs = engine.id, lines = query.tail or -1 }
   end
   local text, why, code = engines.logs(engine.id, query.tail or -1)
   if not text then

@@ -6,10 +6,27 @@ local validate = require("rucat.validate")
 
 local readers = { limit = validate.integer(1, 1000), cursor = validate.cursor }
 
-local function refuse_stream(req)
-  if (req.headers.accept or ""):find("text/event-stream", 1, true) then
-    return problem(406, "following events is not supported in this build")
+-- Does the client want to follow (server-sent events)? Then what to send on from: the id it has seen
+-- last, which a browser repeats by itself when it connects again.
+local function wants_stream(req)
+  return (req.headers.accept or ""):find("text/event-stream", 1, true) ~= nil
+end
+
+local function stream(req, engine)
+  local last = req.headers["last-event-id"]
+  if last then
+    local id, why = validate.cursor(last)
+    if id and rucat.clock.id_time(id) > rucat.clock.now() + 60 then
+      id, why = nil, "an event id from the future"
+    end
+    if not id then
+      return problem(422, "the header Last-Event-ID is wrong", {
+        { field = "Last-Event-ID", message = why } })
+    end
   end
+  return 200, rucat.store.follow {
+    events = engine and engine.id or "", after = last or "", replay = last ~= nil, user = req.user,
+  }
 end
 
 -- A page of events that `visible` lets through; what it returns beside false is the answer.
@@ -37,14 +54,12 @@ local function page(query, engine, visible)
 end
 
 local function of_one(req)
-  local status, body, headers = refuse_stream(req)
-  if status then
-    return status, body, headers
-  end
-  local engine
-  engine, status, body, headers = api.engine(req, "read")
+  local engine, status, body, headers = api.engine(req, "read")
   if not engine then
     return status, body, headers
+  end
+  if wants_stream(req) then
+    return stream(req, engine)
   end
   local query
   query, status, body, headers = api.query(req, readers)
@@ -55,12 +70,10 @@ local function of_one(req)
 end
 
 local function of_all(req)
-  local status, body, headers = refuse_stream(req)
-  if status then
-    return status, body, headers
+  if wants_stream(req) then
+    return stream(req, nil)
   end
-  local query
-  query, status, body, headers = api.query(req, readers)
+  local query, status, body, headers = api.query(req, readers)
   if not query then
     return status, body, headers
   end

@@ -205,7 +205,8 @@ local function cause(e, seen)
     return "Exited", words
   elseif seen.timed_out then
     return "StartTimeout", words
-  elseif seen.tail:find("Address already in use", 1, true) or seen.tail:find("BindException", 1, true) then
+  elseif words:find("Address already in use", 1, true) or words:find("BindException", 1, true)
+    or words:find("^port %d+ on %S+ is taken") then
     return "PortTaken", words
   end
   return "StartFailed", words

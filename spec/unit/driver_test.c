@@ -29,7 +29,9 @@
 #include "engine/plan.h"
 #include "proc/identity.h"
 
+#ifndef DEADLINE_MS
 #define DEADLINE_MS 20000
+#endif
 
 typedef struct room {
     uv_loop_t loop;
@@ -661,7 +663,7 @@ static void a_peer_that_never_reads_disturbs_nobody(void **state)
     ruc_driver_t *driver = start_sh(room, STAY, READY_BY_LINE);
     UNTIL(room, PHASE(driver) == RUC_SEEN_READY);
     int fd = connect_rpc(room);
-    static const char frame[] = "\0\0\0\x1c\1{\"id\":1,\"method\":\"status\"}";
+    static const char frame[] = "\0\0\0\x1b\1{\"id\":1,\"method\":\"status\"}";
     ssize_t sent = 0;
     for (int i = 0; sent >= 0 && i < 1000000; i++) {
         sent = send(fd, frame, sizeof frame - 1, MSG_NOSIGNAL);
@@ -895,6 +897,9 @@ int main(int argc, char **argv)
 {
     if (argc == 4 && strcmp(argv[1], "embedded") == 0) {
         return embedded_server(argv[2], argv[3]);
+    }
+    if (argc == 2) {
+        cmocka_set_test_filter(argv[1]);
     }
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     const struct CMUnitTest tests[] = {

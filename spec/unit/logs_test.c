@@ -25,6 +25,7 @@ typedef struct room {
     int rc;
     int calls;
     char *text;
+    ruc_logs_mark_t mark;
 } room_t;
 
 static int setup(void **state)
@@ -74,9 +75,10 @@ static int there(const room_t *room, const char *name)
     return lstat(path, &st) == 0;
 }
 
-static void on_tail(void *arg, int rc, const char *data, size_t len)
+static void on_tail(void *arg, int rc, const char *data, size_t len, const ruc_logs_mark_t *mark)
 {
     room_t *room = arg;
+    room->mark = *mark;
     free(room->text);
     room->text = strndup(data, len);
     room->rc = rc;
@@ -109,6 +111,55 @@ static void the_last_lines_go_over_epochs_and_rotations(void **state)
     assert_string_equal(tail(room, RUC_LOGS_ALL, 1000), "nine a\nnine b\nten a\nten b\nten c\n");
 }
 
+static void add(const room_t *room, const char *name, const char *text)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", room->dir, name);
+    FILE *file = fopen(path, "ae");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static const char *since(room_t *room, size_t max)
+{
+    room->calls = 0;
+    ruc_logs_mark_t mark = room->mark;
+    assert_int_equal(ruc_logs_since(&room->loop, room->dir, &mark, max, on_tail, room), 0);
+    uv_run(&room->loop, UV_RUN_DEFAULT);
+    assert_int_equal(room->calls, 1);
+    assert_int_equal(room->rc, 0);
+    return room->text;
+}
+
+static void a_follower_goes_on_where_it_was_over_rotations_and_epochs(void **state)
+{
+    room_t *room = *state;
+    char from[256], to[256];
+    assert_string_equal(tail(room, 0, 1000), "");
+    put(room, "1/log", "a\nb\n");
+    assert_string_equal(since(room, 1000), "a\nb\n");
+    assert_string_equal(since(room, 1000), "");
+    add(room, "1/log", "c");
+    assert_string_equal(since(room, 1000), "c");
+    add(room, "1/log", "d\ne");
+    snprintf(from, sizeof from, "%s/1/log", room->dir);
+    snprintf(to, sizeof to, "%s/1/log.1", room->dir);
+    assert_int_equal(rename(from, to), 0);
+    put(room, "1/log", "f\ng");
+    assert_string_equal(since(room, 1000), "d\nef\ng");
+    put(room, "2/log", "second\n");
+    assert_string_equal(since(room, 3), "\nse");
+    assert_string_equal(since(room, 1000), "cond\n");
+    /* From a tail on, with nothing twice and nothing left out. */
+    assert_string_equal(tail(room, 1, 1000), "second\n");
+    add(room, "2/log", "more\n");
+    assert_string_equal(since(room, 1000), "more\n");
+    assert_string_equal(tail(room, 0, 1000), "");
+    add(room, "2/log", "last\n");
+    assert_string_equal(since(room, 1000), "last\n");
+}
+
 static void a_bound_keeps_the_end_from_a_whole_line_on(void **state)
 {
     room_t *room = *state;
@@ -118,7 +169,7 @@ static void a_bound_keeps_the_end_from_a_whole_line_on(void **state)
     assert_string_equal(tail(room, RUC_LOGS_ALL, 3), "rd\n");
     put(room, "1/log", "unfinished");
     assert_string_equal(tail(room, 1, 1000), "unfinished");
-    assert_int_equal(ruc_logs_tail(&room->loop, room->dir, 0, 10, on_tail, room), RUC_EINVALID);
+    assert_int_equal(ruc_logs_tail(&room->loop, room->dir, -2, 10, on_tail, room), RUC_EINVALID);
     assert_int_equal(ruc_logs_tail(&room->loop, room->dir, 100001, 10, on_tail, room),
                      RUC_EINVALID);
 }
@@ -209,6 +260,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_ROOM(the_last_lines_go_over_epochs_and_rotations),
+        IN_ROOM(a_follower_goes_on_where_it_was_over_rotations_and_epochs),
         IN_ROOM(a_bound_keeps_the_end_from_a_whole_line_on),
         IN_ROOM(lines_are_counted_over_many_blocks),
         IN_ROOM(old_epochs_go_but_not_one_that_lives),

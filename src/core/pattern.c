@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/check.h"
+#include "core/pattern_room.h"
 
 #define NO_MATCH SIZE_MAX
 
@@ -35,7 +36,7 @@ typedef struct single {
 static size_t walk(walk_t *w, size_t s, size_t p);
 
 /* ruc_why_set lives beside libuv's error texts, which rucat-engine does without. */
-__attribute__((format(printf, 2, 3))) static int malformed(ruc_why_t *why, const char *format, ...)
+int ruc__pattern_malformed(ruc_why_t *why, const char *format, ...)
 {
     if (why != NULL) {
         va_list args;
@@ -176,7 +177,7 @@ static bool set_has(walk_t *w, unsigned char c, size_t from, size_t to)
 
 /* Where the set that opens at `p` ends (behind its ']'), or 0 with the reason in `why`. A ']' that
  * comes first stands for itself. */
-static size_t set_end(const char *pattern, size_t len, size_t p, ruc_why_t *why)
+size_t ruc__pattern_set_end(const char *pattern, size_t len, size_t p, ruc_why_t *why)
 {
     size_t i = p + 1;
     if (i < len && pattern[i] == '^') {
@@ -188,21 +189,21 @@ static size_t set_end(const char *pattern, size_t len, size_t p, ruc_why_t *why)
         }
         i += pattern[i] == '%' ? 2 : 1;
     }
-    malformed(why, "malformed pattern (missing ']')");
+    ruc__pattern_malformed(why, "malformed pattern (missing ']')");
     return 0;
 }
 
 /* Where the single-character matcher at `p` ends, or 0 with the reason in `why`. */
-static size_t single_end(const char *pattern, size_t len, size_t p, ruc_why_t *why)
+size_t ruc__pattern_single_end(const char *pattern, size_t len, size_t p, ruc_why_t *why)
 {
     if (pattern[p] == '[') {
-        return set_end(pattern, len, p, why);
+        return ruc__pattern_set_end(pattern, len, p, why);
     }
     if (pattern[p] != '%') {
         return p + 1;
     }
     if (p + 1 >= len) {
-        malformed(why, "malformed pattern (ends with '%%')");
+        ruc__pattern_malformed(why, "malformed pattern (ends with '%%')");
         return 0;
     }
     return p + 2;
@@ -268,7 +269,7 @@ static size_t capture_open(walk_t *w, size_t s, size_t p)
     bool position = p + 1 < w->pattern_len && w->pattern[p + 1] == ')';
     ruc_match_t *match = w->match;
     if (match->count >= RUC_PATTERN_CAPTURES) {
-        return fail(w, malformed(w->why, "too many captures"));
+        return fail(w, ruc__pattern_malformed(w->why, "too many captures"));
     }
     match->captures[match->count++] =
         (ruc_capture_t){.start = s, .length = position ? RUC_CAPTURE_POSITION : RUC_CAPTURE_OPEN};
@@ -288,7 +289,7 @@ static size_t capture_close(walk_t *w, size_t s, size_t p)
         i--;
     }
     if (i < 0) {
-        return fail(w, malformed(w->why, "invalid pattern capture"));
+        return fail(w, ruc__pattern_malformed(w->why, "invalid pattern capture"));
     }
     match->captures[i].length = (ptrdiff_t)(s - match->captures[i].start);
     size_t end = walk(w, s, p + 1);
@@ -303,7 +304,7 @@ static size_t same_again(walk_t *w, size_t s, char digit)
 {
     int i = digit - '1';
     if (i < 0 || i >= w->match->count || w->match->captures[i].length == RUC_CAPTURE_OPEN) {
-        return fail(w, malformed(w->why, "invalid capture index %%%d", i + 1));
+        return fail(w, ruc__pattern_malformed(w->why, "invalid capture index %%%d", i + 1));
     }
     ruc_capture_t before = w->match->captures[i];
     if (before.length == RUC_CAPTURE_POSITION) {
@@ -320,7 +321,8 @@ static size_t same_again(walk_t *w, size_t s, char digit)
 static size_t balanced(walk_t *w, size_t s, size_t p)
 {
     if (p + 3 >= w->pattern_len) {
-        return fail(w, malformed(w->why, "malformed pattern (missing arguments to '%%b')"));
+        return fail(
+            w, ruc__pattern_malformed(w->why, "malformed pattern (missing arguments to '%%b')"));
     }
     char opens = w->pattern[p + 2];
     char closes = w->pattern[p + 3];
@@ -346,9 +348,9 @@ static size_t frontier(walk_t *w, size_t s, size_t p)
 {
     size_t set = p + 2;
     if (set >= w->pattern_len || w->pattern[set] != '[') {
-        return fail(w, malformed(w->why, "missing '[' after '%%f' in pattern"));
+        return fail(w, ruc__pattern_malformed(w->why, "missing '[' after '%%f' in pattern"));
     }
-    size_t end = set_end(w->pattern, w->pattern_len, set, w->why);
+    size_t end = ruc__pattern_set_end(w->pattern, w->pattern_len, set, w->why);
     if (end == 0) {
         return fail(w, RUC_EINVALID);
     }
@@ -362,7 +364,8 @@ static size_t frontier(walk_t *w, size_t s, size_t p)
  * answer is in `end`. False: go on at `s` and `p`. */
 static bool plain_item(walk_t *w, size_t *s, size_t *p, size_t *end)
 {
-    single_t one = {.from = *p, .to = single_end(w->pattern, w->pattern_len, *p, w->why)};
+    single_t one = {.from = *p,
+                    .to = ruc__pattern_single_end(w->pattern, w->pattern_len, *p, w->why)};
     if (one.to == 0) {
         *end = fail(w, RUC_EINVALID);
         return true;
@@ -424,7 +427,7 @@ static bool escape_item(walk_t *w, size_t *s, size_t *p, size_t *end)
 static size_t walk(walk_t *w, size_t s, size_t p)
 {
     if (w->depth >= RUC_PATTERN_DEPTH) {
-        return fail(w, malformed(w->why, "pattern too complex"));
+        return fail(w, ruc__pattern_malformed(w->why, "pattern too complex"));
     }
     w->depth++;
     size_t end = s;
@@ -480,7 +483,7 @@ int ruc_pattern_try(const char *subject, size_t subject_len, const char *pattern
                 .match = match};
     size_t end = spend(&w, 1) ? walk(&w, start, 0) : NO_MATCH;
     if (w.error == RUC_ESTEPS) {
-        malformed(why, "the pattern needed more steps than allowed");
+        ruc__pattern_malformed(why, "the pattern needed more steps than allowed");
     }
     if (w.error != 0) {
         return w.error;
@@ -516,10 +519,11 @@ int ruc_pattern_capture(const ruc_match_t *match, int index, ruc_capture_t *capt
         return 0;
     }
     if (index < 0 || index >= match->count) {
-        return malformed(why, "invalid capture index %%%d", index + 1);
+        return ruc__pattern_malformed(why, "invalid capture index %%%d", index + 1);
     }
     *capture = match->captures[index];
-    return capture->length == RUC_CAPTURE_OPEN ? malformed(why, "unfinished capture") : 0;
+    return capture->length == RUC_CAPTURE_OPEN ? ruc__pattern_malformed(why, "unfinished capture")
+                                               : 0;
 }
 
 int ruc_pattern_line(const char *line, size_t line_len, const char *pattern, uint64_t *steps,
@@ -542,102 +546,4 @@ int ruc_pattern_line(const char *line, size_t line_len, const char *pattern, uin
         text[len] = '\0';
     }
     return 1;
-}
-
-/* The state of a check: which captures are open, how many there are, how deep a match would go. */
-typedef struct check {
-    bool open[RUC_PATTERN_CAPTURES];
-    int count;
-    int depth;
-} check_t;
-
-static int check_close(check_t *c, ruc_why_t *why)
-{
-    int i = c->count - 1;
-    while (i >= 0 && !c->open[i]) {
-        i--;
-    }
-    if (i < 0) {
-        return malformed(why, "invalid pattern capture");
-    }
-    c->open[i] = false;
-    return 0;
-}
-
-/* Checks the escape at `p` and says in `next` where the pattern goes on; 0: it is a single. */
-static int check_escape(check_t *c, const char *pattern, size_t len, size_t p, size_t *next,
-                        ruc_why_t *why)
-{
-    char name = p + 1 < len ? pattern[p + 1] : '\0';
-    *next = 0;
-    if (name == 'b') {
-        *next = p + 4;
-        return p + 3 < len ? 0 : malformed(why, "malformed pattern (missing arguments to '%%b')");
-    }
-    if (name == 'f') {
-        if (p + 2 >= len || pattern[p + 2] != '[') {
-            return malformed(why, "missing '[' after '%%f' in pattern");
-        }
-        *next = set_end(pattern, len, p + 2, why);
-        return *next == 0 ? RUC_EINVALID : 0;
-    }
-    if (is_digit((unsigned char)name)) {
-        int i = name - '1';
-        *next = p + 2;
-        if (i < 0 || i >= c->count || c->open[i]) {
-            return malformed(why, "invalid capture index %%%d", i + 1);
-        }
-    }
-    return 0;
-}
-
-/* Checks one item at `*p` and moves behind it. */
-static int check_item(check_t *c, const char *pattern, size_t len, size_t *p, ruc_why_t *why)
-{
-    size_t next = 0;
-    int rc = 0;
-    if (pattern[*p] == '(') {
-        if (c->count >= RUC_PATTERN_CAPTURES) {
-            return malformed(why, "too many captures");
-        }
-        bool position = *p + 1 < len && pattern[*p + 1] == ')';
-        c->open[c->count++] = !position;
-        c->depth++;
-        next = *p + (position ? 2 : 1);
-    } else if (pattern[*p] == ')') {
-        rc = check_close(c, why);
-        c->depth++;
-        next = *p + 1;
-    } else if (pattern[*p] == '%') {
-        rc = check_escape(c, pattern, len, *p, &next, why);
-    }
-    if (rc == 0 && next == 0) {
-        next = single_end(pattern, len, *p, why);
-        rc = next == 0 ? RUC_EINVALID : 0;
-        if (rc == 0 && next < len && strchr("*+-?", pattern[next]) != NULL &&
-            pattern[next] != '\0') {
-            c->depth++;
-            next++;
-        }
-    }
-    *p = next;
-    return rc;
-}
-
-int ruc_pattern_check(const char *pattern, size_t pattern_len, ruc_why_t *why)
-{
-    check_t c = {.depth = 1};
-    size_t p = pattern_len > 0 && pattern[0] == '^' ? 1 : 0;
-    while (p < pattern_len) {
-        int rc = check_item(&c, pattern, pattern_len, &p, why);
-        if (rc < 0) {
-            return rc;
-        }
-    }
-    for (int i = 0; i < c.count; i++) {
-        if (c.open[i]) {
-            return malformed(why, "unfinished capture");
-        }
-    }
-    return c.depth > RUC_PATTERN_DEPTH ? malformed(why, "pattern too complex") : 0;
 }

@@ -8,7 +8,6 @@
  *
  * The helper holds the lock of its run directory as long as it lives (see run_dir.h), so "is there
  * one" has an answer at every moment, also between a fork and the first sign of life. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "engine/driver_ops.h"
+#include "engine/helper.h"
 #include "engine/plan.h"
 #include "engine/rpc_client.h"
 #include "engine/run_dir.h"
@@ -33,30 +33,21 @@
 
 typedef enum { IDLE, MAKING, LOOKING, WAITING, CONNECTING, FOLLOWING, OVER } state_t;
 
-struct child;
-
 typedef struct process {
     ruc_driver_t base;
     state_t state;
-    ruc_rpc_t *client;   /* NULL: not connected */
-    struct child *child; /* the helper, when this process started it */
+    ruc_rpc_t *client;    /* NULL: not connected */
+    ruc_helper_t *helper; /* when this process started it and it was not reaped yet */
     uv_timer_t timer;
     bool ours;          /* a start was accepted: "none" is no answer any more */
     bool greeted;       /* on this connection */
     bool reported;      /* something was told since adopt */
     uint64_t since_ms;  /* of the present trouble (cannot connect, cannot kill); 0: none */
-    uint64_t next_id;   /* of requests */
     json_t *last_known; /* status.json of the last look; or NULL */
     bool stop_wanted;   /* to be said on every connection */
     char stop_signal[16];
     int64_t stop_grace_ms;
 } process_t;
-
-/* The helper process. */
-typedef struct child {
-    uv_process_t process;
-    process_t *owner;
-} child_t;
 
 /* What the thread pool does. The strings of the spec are alive as long as the driver is held. */
 typedef struct job {
@@ -351,22 +342,6 @@ static void look_now(process_t *p)
 
 /* ---- starting ---------------------------------------------------------------------------------*/
 
-static void on_child_closed(uv_handle_t *handle)
-{
-    child_t *child = handle->data;
-    process_t *p = child->owner;
-    free(child);
-    ruc_driver_release(&p->base);
-}
-
-static void drop_child(process_t *p)
-{
-    if (p->child != NULL) {
-        uv_close((uv_handle_t *)&p->child->process, on_child_closed);
-        p->child = NULL;
-    }
-}
-
 static void on_timer_closed(uv_handle_t *handle)
 {
     process_t *p = handle->data;
@@ -380,73 +355,31 @@ static void drop_timer(process_t *p)
     }
 }
 
-static void on_child_exit(uv_process_t *process, int64_t code, int signal)
+/* The helper was reaped, or is left alone. */
+static void on_helper_gone(void *arg)
 {
-    child_t *child = process->data;
-    process_t *p = child->owner;
-    if (code != 0 || signal != 0) {
-        ruc_log(RUC_LOG_ENGINE, RUC_WARN, "%s: rucat-engine ended with code %d, signal %d",
-                p->base.spec.name, (int)code, signal);
-    }
-    drop_child(p);
+    process_t *p = arg;
+    p->helper = NULL;
     if (p->base.closed) {
         drop_timer(p);
     }
-}
-
-/* Starts the helper with the descriptors it knows: see rucat-engine/main.c. */
-static int spawn_helper(process_t *p, int lock_fd, int log_fd, int server_fd)
-{
-    const ruc_driver_spec_t *spec = &p->base.spec;
-    char path[4096 + 5];
-    snprintf(path, sizeof path, "PATH=%s", getenv("PATH") == NULL ? "" : getenv("PATH"));
-    char *args[] = {(char *)spec->helper, (char *)spec->run_dir, NULL};
-    char *env[] = {path, NULL};
-    uv_stdio_container_t stdio[6] = {
-        {.flags = UV_IGNORE},
-        {.flags = UV_INHERIT_FD, .data.fd = log_fd},
-        {.flags = UV_INHERIT_FD, .data.fd = log_fd},
-        {.flags = server_fd >= 0 ? UV_INHERIT_FD : UV_IGNORE, .data.fd = server_fd},
-        {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE | UV_WRITABLE_PIPE,
-         .data.stream = (uv_stream_t *)ruc_rpc_pipe(p->client)},
-        {.flags = UV_INHERIT_FD, .data.fd = lock_fd}};
-    uv_process_options_t options = {.exit_cb = on_child_exit,
-                                    .file = spec->helper,
-                                    .args = args,
-                                    .env = env,
-                                    .flags = UV_PROCESS_DETACHED,
-                                    .stdio_count = 6,
-                                    .stdio = stdio};
-    return uv_spawn(p->base.loop, &p->child->process, &options);
+    ruc_driver_release(&p->base);
 }
 
 static void start_helper(process_t *p, int lock_fd, int log_fd)
 {
     char why[512];
-    int server_fd = p->base.spec.embedded ? ruc_proc_pidfd(getpid()) : -1;
-    int rc = p->base.spec.embedded && server_fd < 0 ? server_fd : 0;
-    p->child = rc == 0 ? calloc(1, sizeof *p->child) : NULL;
-    if (rc == 0 && (p->child == NULL || !new_client(p))) {
-        free(p->child);
-        p->child = NULL;
-        rc = UV_ENOMEM;
-    }
-    if (rc == 0) {
-        p->child->process.data = p->child;
-        p->child->owner = p;
-        ruc_driver_hold(&p->base);
-        rc = spawn_helper(p, lock_fd, log_fd, server_fd);
-    }
-    if (server_fd >= 0) {
-        close(server_fd);
-    }
+    const ruc_driver_spec_t *spec = &p->base.spec;
+    int rc = new_client(p) ? ruc_helper_spawn(p->base.loop, spec, ruc_rpc_pipe(p->client), lock_fd,
+                                              log_fd, on_helper_gone, p, &p->helper)
+                           : UV_ENOMEM;
     if (rc < 0) {
-        drop_child(p);
         drop_client(p);
-        snprintf(why, sizeof why, "cannot run %s: %s", p->base.spec.helper, ruc_err_text(rc));
+        snprintf(why, sizeof why, "cannot run %s: %s", spec->helper, ruc_err_text(rc));
         over(p, why);
         return;
     }
+    ruc_driver_hold(&p->base);
     follow(p);
 }
 
@@ -581,22 +514,19 @@ static int process_stop(ruc_driver_t *d, const char *signal, int64_t grace_ms)
 
 static void on_exit_patience(uv_timer_t *timer)
 {
-    process_t *p = timer->data;
-    drop_child(p);
-    drop_timer(p);
+    ruc_helper_close(((process_t *)timer->data)->helper);
 }
 
 static void process_close(ruc_driver_t *d)
 {
     process_t *p = (process_t *)d;
     drop_client(p);
-    /* A helper that said "ended" is about to exit: wait for it, so that it is reaped. */
-    if (p->child != NULL && p->state == OVER &&
-        uv_timer_start(&p->timer, on_exit_patience, EXIT_PATIENCE_MS, 0) == 0) {
-        return;
-    }
-    drop_child(p);
-    drop_timer(p);
+    if (p->helper == NULL) {
+        drop_timer(p);
+    } else if (p->state != OVER ||
+               uv_timer_start(&p->timer, on_exit_patience, EXIT_PATIENCE_MS, 0) != 0) {
+        ruc_helper_close(p->helper);
+    } /* else it said "ended" and is about to exit: it is waited for, so that it is reaped */
 }
 
 static void process_destroy(ruc_driver_t *d)

@@ -29,6 +29,8 @@ struct ruc_table {
     size_t creating; /* creates under way, for the bound */
     ruc_watcher_t *watchers;
     ruc_watcher_t *next_watcher; /* while they are told */
+    ruc_listener_t *listeners;
+    ruc_listener_t *next_listener;
 };
 
 /* A change under way: what will be visible once it is committed. */
@@ -167,16 +169,54 @@ void ruc_table_watch(ruc_table_t *table, ruc_watcher_t *watcher)
     table->watchers = watcher;
 }
 
-void ruc_table_unwatch(ruc_watcher_t *watcher)
+void ruc_table_unwatch(ruc_table_t *table, ruc_watcher_t *watcher)
 {
     if (watcher->link == NULL) {
         return;
+    }
+    if (table->next_watcher == watcher) {
+        table->next_watcher = watcher->next;
     }
     *watcher->link = watcher->next;
     if (watcher->next != NULL) {
         watcher->next->link = watcher->link;
     }
     watcher->link = NULL;
+}
+
+static void tell_event(ruc_table_t *table, const ruc_event_t *event)
+{
+    for (ruc_listener_t *listener = table->listeners; listener != NULL;
+         listener = table->next_listener) {
+        table->next_listener = listener->next;
+        listener->told(listener, event);
+    }
+    table->next_listener = NULL;
+}
+
+void ruc_table_listen(ruc_table_t *table, ruc_listener_t *listener)
+{
+    listener->next = table->listeners;
+    listener->link = &table->listeners;
+    if (listener->next != NULL) {
+        listener->next->link = &listener->next;
+    }
+    table->listeners = listener;
+}
+
+void ruc_table_unlisten(ruc_table_t *table, ruc_listener_t *listener)
+{
+    if (listener->link == NULL) {
+        return;
+    }
+    if (table->next_listener == listener) {
+        table->next_listener = listener->next;
+    }
+    *listener->link = listener->next;
+    if (listener->next != NULL) {
+        listener->next->link = listener->link;
+    }
+    listener->link = NULL;
 }
 
 /* Makes a committed change visible. */
@@ -219,6 +259,9 @@ static void committed(void *arg, int rc)
     }
     if (rc == 0) {
         rc = apply(table, change);
+        for (size_t i = 0; i < change->event_count; i++) {
+            tell_event(table, &change->events[i]);
+        }
     }
     if (rc == RUC_ESTORE) {
         ruc_log(RUC_LOG_STORE, RUC_ERROR, "a change of engine %s was not stored", change->id);
@@ -413,28 +456,57 @@ int ruc_table_remove(ruc_table_t *table, const char *id, uint64_t rev, const cha
     return submit(change, rev);
 }
 
-static void noted(void *arg, int rc)
+/* An event on its own, until it is stored. */
+typedef struct note {
+    ruc_table_t *table;
+    ruc_event_t event;
+} note_t;
+
+static void log_lost(int rc)
 {
-    (void)arg;
     if (rc < 0) {
         ruc_log(RUC_LOG_STORE, RUC_WARN, "an event was not stored: %s", ruc_err_text(rc));
     }
 }
 
+static void noted(void *arg, int rc)
+{
+    note_t *note = arg;
+    log_lost(rc);
+    if (rc == 0) {
+        tell_event(note->table, &note->event);
+    }
+    ruc_event_free(&note->event);
+    free(note);
+}
+
 void ruc_table_note(ruc_table_t *table, const ruc_record_t *record, const char *kind,
                     const char *reason, const char *message, const char *by)
 {
-    ruc_event_t event;
+    note_t *note = calloc(1, sizeof *note);
     const char *known = ruc_event_kind(kind);
-    int rc = ruc_event_make(&event, known != NULL ? known : "policy", record, record, reason,
-                            message, by);
+    int rc = note == NULL ? UV_ENOMEM
+                          : ruc_event_make(&note->event, known != NULL ? known : "policy", record,
+                                           record, reason, message, by);
     if (rc == 0) {
-        ruc_store_event_t row = ruc_event_row(&event);
-        rc = ruc_store_append(table->store, &row, 1, noted, NULL);
-        ruc_event_free(&event);
+        note->table = table;
+        ruc_store_event_t row = ruc_event_row(&note->event);
+        rc = ruc_store_append(table->store, &row, 1, noted, note);
+        if (rc < 0) {
+            ruc_event_free(&note->event);
+        }
     }
     if (rc < 0) {
-        noted(NULL, rc);
+        free(note);
+        log_lost(rc);
+    }
+}
+
+static void flushed(void *arg, int rc)
+{
+    (void)arg;
+    if (rc < 0) {
+        ruc_log(RUC_LOG_STORE, RUC_WARN, "heartbeats were not stored: %s", ruc_err_text(rc));
     }
 }
 
@@ -459,9 +531,9 @@ void ruc_table_flush(ruc_table_t *table)
     size_t n = 0;
     for (size_t i = 0; i <= table->count; i++) {
         if (n > 0 && (i == table->count || n == sizeof beats / sizeof beats[0])) {
-            int rc = ruc_store_beats(table->store, beats, n, noted, NULL);
+            int rc = ruc_store_beats(table->store, beats, n, flushed, NULL);
             if (rc < 0) {
-                noted(NULL, rc);
+                flushed(NULL, rc);
             }
             n = 0;
         }

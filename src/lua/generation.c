@@ -113,10 +113,26 @@ typedef struct loading {
     ruc_load_report_t *report;
 } loading_t;
 
-/* RAISES "FILE: what". */
+/* The line of a file where `text` stands, or where its value is returned: the last "return" at the
+ * beginning of a line. */
+static int line_of(const ruc_file_t *file, const char *text)
+{
+    int line = 1, found = 1;
+    for (const char *at = file->text; *at != '\0'; at++) {
+        bool starts = at == file->text || at[-1] == '\n';
+        if (text != NULL && strncmp(at, text, strlen(text)) == 0) {
+            return line;
+        }
+        found = starts && strncmp(at, "return", 6) == 0 ? line : found;
+        line += *at == '\n';
+    }
+    return found;
+}
+
+/* RAISES "FILE:LINE: what". */
 static int wrong(lua_State *L, const loading_t *loading, const char *what)
 {
-    return luaL_error(L, "%s: %s", loading->file->path, what);
+    return luaL_error(L, "%s:%d: %s", loading->file->path, line_of(loading->file, NULL), what);
 }
 
 /* Runs the file of `loading` in an environment of its own; its value is left on the stack. */
@@ -158,11 +174,12 @@ static void add_route(lua_State *L, loading_t *loading, const char *text)
     lua_pushvalue(L, -1);
     route->ref = luaL_ref(L, LUA_REGISTRYINDEX);
     ruc_why_t why;
+    int line = line_of(loading->file, text);
     int rc = ruc_http_router_add(generation->router, text, route, &why);
     if (rc == RUC_EEXISTS) {
         ruc_route_t *other = ruc_http_router_get(generation->router, text);
-        snprintf(problem, sizeof problem, "%s: route '%s' is defined already%s%s",
-                 loading->file->path, text, other != NULL ? " in " : ": ",
+        snprintf(problem, sizeof problem, "%s:%d: route '%s' is defined already%s%s",
+                 loading->file->path, line, text, other != NULL ? " in " : ": ",
                  other != NULL ? other->file : why.text);
         add_error(loading->report, problem);
     } else if (rc < 0) {

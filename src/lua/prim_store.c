@@ -11,8 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "engine/logs.h"
 #include "engine/verbs.h"
+#include "lua/follow.h"
 #include "lua/hold.h"
 #include "lua/job.h"
 #include "lua/options.h"
@@ -272,8 +274,9 @@ static int push_tail(lua_State *L, void *arg)
     return 1;
 }
 
-static void tailed(void *arg, int rc, const char *data, size_t len)
+static void tailed(void *arg, int rc, const char *data, size_t len, const ruc_logs_mark_t *mark)
 {
+    (void)mark;
     tailing_t *tailing = arg;
     tailing->rc = rc;
     tailing->data = data;
@@ -292,10 +295,6 @@ static int engines_logs(lua_State *L)
     if (record == NULL) {
         return ruc_push_err(L, RUC_ENOTFOUND, NULL);
     }
-    if (lines == 0) {
-        lua_pushliteral(L, "");
-        return 1;
-    }
     ruc_ticket_t ticket = ruc_job_ticket(L, "rucat.store.engines.logs");
     tailing_t *tailing = calloc(1, sizeof *tailing);
     if (tailing == NULL) {
@@ -311,6 +310,88 @@ static int engines_logs(lua_State *L)
         return ruc_push_err(L, rc, NULL);
     }
     return ruc_job_wait(L, NULL, NULL);
+}
+
+/* ---- idempotency ---- */
+
+/* claim(key, body) -> "new", token table for create | "same", engine id | "other" | "busy" | "full"
+ */
+static int keys_claim(lua_State *L)
+{
+    size_t len;
+    char engine[27], digest[40];
+    const char *key = luaL_checkstring(L, 1), *body = luaL_checklstring(L, 2, &len);
+    ruc_idempotency_digest(body, len, digest);
+    switch (ruc_idempotency_claim(ruc_vm_of(L)->app->keys, key, digest, engine)) {
+    case RUC_CLAIM_NEW:
+        lua_pushliteral(L, "new");
+        lua_createtable(L, 0, 3);
+        lua_pushvalue(L, 1);
+        lua_setfield(L, -2, "key");
+        lua_pushstring(L, digest);
+        lua_setfield(L, -2, "digest");
+        lua_pushinteger(L, ruc_clock_wall_ms());
+        lua_setfield(L, -2, "at_ms");
+        return 2;
+    case RUC_CLAIM_SAME:
+        lua_pushliteral(L, "same");
+        lua_pushstring(L, engine);
+        return 2;
+    case RUC_CLAIM_OTHER:
+        lua_pushliteral(L, "other");
+        return 1;
+    case RUC_CLAIM_BUSY:
+        lua_pushliteral(L, "busy");
+        return 1;
+    default:
+        lua_pushliteral(L, "full");
+        return 1;
+    }
+}
+
+static int keys_settle(lua_State *L)
+{
+    ruc_idempotency_settle(ruc_vm_of(L)->app->keys, luaL_checkstring(L, 1), luaL_checkstring(L, 2));
+    return 0;
+}
+
+static int keys_release(lua_State *L)
+{
+    ruc_idempotency_release(ruc_vm_of(L)->app->keys, luaL_checkstring(L, 1));
+    return 0;
+}
+
+/* ---- followers ---- */
+
+static void follow_text(lua_State *L, const char *name, char *out, size_t size)
+{
+    const char *text = ruc_options_text(L, 1, name, "");
+    if (strlen(text) >= size) {
+        luaL_error(L, "option '%s' is too long", name);
+    }
+    memcpy(out, text, strlen(text) + 1);
+}
+
+/* A body that goes on: rucat.store.follow{ logs = id, lines = 10 } or
+ * rucat.store.follow{ events = id or "", after = event id or "", replay = true, user = req.user }.
+ */
+static int store_follow(lua_State *L)
+{
+    static const char *const names[] = {"logs", "lines", "events", "after", "replay", "user", NULL};
+    ruc_options_check(L, 1, names);
+    ruc_follow_t follow = {.events = ruc_options_text(L, 1, "events", NULL) != NULL};
+    follow.lines = (int)ruc_options_integer(L, 1, "lines", -1, -1, 100000);
+    follow.replay = ruc_options_boolean(L, 1, "replay", false);
+    follow_text(L, follow.events ? "events" : "logs", follow.engine, sizeof follow.engine);
+    follow_text(L, "after", follow.after, sizeof follow.after);
+    if (lua_getfield(L, 1, "user") == LUA_TTABLE) {
+        lua_getfield(L, -1, "name");
+        lua_getfield(L, -2, "role");
+        snprintf(follow.user, sizeof follow.user, "%s", luaL_optstring(L, -2, ""));
+        snprintf(follow.role, sizeof follow.role, "%s", luaL_optstring(L, -1, ""));
+    }
+    ruc_follow_push(L, &follow);
+    return 1;
 }
 
 /* ---- events ---- */
@@ -389,7 +470,10 @@ void ruc_prim_store(lua_State *L)
                                       {"whole", engines_whole},
                                       {NULL, NULL}};
     static const luaL_Reg events[] = {{"list", events_list}, {NULL, NULL}};
+    static const luaL_Reg keys[] = {
+        {"claim", keys_claim}, {"settle", keys_settle}, {"release", keys_release}, {NULL, NULL}};
     ruc_hold_open(L);
+    ruc_follow_open(L);
     ruc_request_open(L);
     lua_createtable(L, 0, 2);
     luaL_newlib(L, engines);
@@ -399,4 +483,8 @@ void ruc_prim_store(lua_State *L)
     lua_setfield(L, -2, "engines");
     luaL_newlib(L, events);
     lua_setfield(L, -2, "events");
+    luaL_newlib(L, keys);
+    lua_setfield(L, -2, "keys");
+    lua_pushcfunction(L, store_follow);
+    lua_setfield(L, -2, "follow");
 }

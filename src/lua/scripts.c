@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <utlist.h>
 
+#include "core/check.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -33,12 +34,8 @@ struct ruc_scripts {
     char *saved_dir;
     asker_t *askers, *later; /* of the reload under way; of the one after it */
     bool reading, again;
-    bool saving; /* of `reading`, the second part */
-    bool closed; /* freed when the thread pool is done */
     /* What the thread pool works on. */
     uv_work_t work;
-    ruc_fileset_t to_save; /* the files of `now`, borrowed; our own once it is closed */
-    uint64_t to_save_number;
     const char *roots[ROOTS_MAX];
     size_t root_count;
     ruc_fileset_t files;
@@ -111,8 +108,6 @@ static void serve_with(ruc_scripts_t *scripts, ruc_generation_t *next, const cha
     scripts->source = source;
     scripts->last_number =
         next->number > scripts->last_number ? next->number : scripts->last_number;
-    scripts->to_save = next->files;
-    scripts->to_save_number = next->number;
     ruc_metric_set(ruc_metrics_series(RUC_M_SCRIPT_GENERATION), (double)next->number);
     if (before != NULL) {
         ruc_generation_retire(before);
@@ -141,12 +136,11 @@ static ruc_generation_t *last_good(ruc_scripts_t *scripts)
     return NULL;
 }
 
-/* Also on the thread pool. */
 static void save(ruc_scripts_t *scripts)
 {
     ruc_why_t why;
-    if (scripts->saved_dir != NULL && ruc_fileset_save(&scripts->to_save, scripts->saved_dir,
-                                                       scripts->to_save_number, KEEP, &why) < 0) {
+    if (scripts->saved_dir != NULL && ruc_fileset_save(&scripts->now->files, scripts->saved_dir,
+                                                       scripts->now->number, KEEP, &why) < 0) {
         ruc_log(RUC_LOG_LUA, RUC_WARN, "the scripts could not be kept: %s", why.text);
     }
 }
@@ -174,7 +168,6 @@ int ruc_scripts_open(ruc_app_t *app, ruc_load_report_t *report)
     ruc_generation_t *generation = build(scripts, roots, collect_roots(app, roots), report);
     if (generation != NULL) {
         serve_with(scripts, generation, "path");
-        save(scripts);
         return 0;
     }
     remember_error(scripts, ruc_buf_str(&report->errors));
@@ -193,11 +186,9 @@ int ruc_scripts_open(ruc_app_t *app, ruc_load_report_t *report)
     return 0;
 }
 
-static void scripts_free(ruc_scripts_t *scripts)
+bool ruc_scripts_busy(const ruc_scripts_t *scripts)
 {
-    free(scripts->last_error);
-    free(scripts->saved_dir);
-    free(scripts);
+    return scripts->reading;
 }
 
 void ruc_scripts_close(ruc_scripts_t *scripts)
@@ -205,15 +196,12 @@ void ruc_scripts_close(ruc_scripts_t *scripts)
     if (scripts == NULL) {
         return;
     }
-    scripts->closed = true;
-    if (scripts->now != NULL && scripts->saving) {
-        scripts->now->files = (ruc_fileset_t){0}; /* `saved` frees them */
-    }
+    RUC_MUST(!scripts->reading);
     scripts->now = NULL;
     ruc_generation_close_all();
-    if (!scripts->reading) {
-        scripts_free(scripts);
-    }
+    free(scripts->last_error);
+    free(scripts->saved_dir);
+    free(scripts);
 }
 
 ruc_generation_t *ruc_scripts_now(ruc_scripts_t *scripts)
@@ -339,9 +327,10 @@ static void save_work(uv_work_t *work)
 
 static void begin(ruc_scripts_t *scripts);
 
-static void tell(asker_t *askers, int rc, json_t *report)
+static void tell(ruc_scripts_t *scripts, int rc, json_t *report)
 {
-    asker_t *asker, *next;
+    asker_t *asker, *next, *askers = scripts->askers;
+    scripts->askers = NULL;
     LL_FOREACH_SAFE(askers, asker, next)
     {
         if (asker->cb != NULL) {
@@ -351,39 +340,30 @@ static void tell(asker_t *askers, int rc, json_t *report)
     }
 }
 
-/* Takes the askers out, as one of them may ask again. */
-static asker_t *take(asker_t **askers)
-{
-    asker_t *all = *askers;
-    *askers = NULL;
-    return all;
-}
-
-/* The thread pool is done with `scripts`, which are closed. */
-static void end_closed(ruc_scripts_t *scripts)
-{
-    tell(take(&scripts->askers), RUC_ECLOSED, NULL);
-    tell(take(&scripts->later), RUC_ECLOSED, NULL);
-    scripts_free(scripts);
-}
-
 /* The reload is over, the thread pool is done with `scripts`. */
 static void saved(uv_work_t *work, int status)
 {
     (void)status;
     ruc_scripts_t *scripts = work->data;
-    bool saving = scripts->saving;
-    scripts->reading = scripts->saving = false;
-    if (scripts->closed) {
-        if (saving) {
-            ruc_fileset_free(&scripts->to_save);
-        }
-        end_closed(scripts);
-    } else if (scripts->again) {
+    scripts->reading = false;
+    if (scripts->again) {
         scripts->again = false;
         LL_CONCAT(scripts->askers, scripts->later);
         scripts->later = NULL;
-        begin(scripts);
+        if (scripts->app->closing) {
+            tell(scripts, RUC_ECLOSED, NULL);
+        } else {
+            begin(scripts);
+        }
+    }
+}
+
+void ruc_scripts_keep(ruc_scripts_t *scripts)
+{
+    scripts->work.data = scripts;
+    scripts->reading = true;
+    if (uv_queue_work(scripts->app->loop, &scripts->work, save_work, saved) < 0) {
+        scripts->reading = false;
     }
 }
 
@@ -415,12 +395,6 @@ static void read_done(uv_work_t *work, int status)
     (void)status;
     ruc_scripts_t *scripts = work->data;
     ruc_load_report_t report;
-    if (scripts->closed) {
-        ruc_fileset_free(&scripts->files);
-        free(scripts->config_text);
-        end_closed(scripts);
-        return;
-    }
     ruc_load_report_init(&report);
     json_t *changed = json_array(), *config = json_array(), *errors = json_array();
     int rc = take_over(scripts, changed, config, &report);
@@ -438,12 +412,10 @@ static void read_done(uv_work_t *work, int status)
     }
     json_t *told = json_pack("{s:I, s:o, s:o, s:o}", "generation", (json_int_t)scripts->now->number,
                              "changed", changed, "config", config, "errors", errors);
-    tell(take(&scripts->askers), rc, told);
+    tell(scripts, rc, told);
     json_decref(told);
     ruc_load_report_free(&report);
-    scripts->saving =
-        rc == 0 && uv_queue_work(scripts->app->loop, &scripts->work, save_work, saved) == 0;
-    if (!scripts->saving) {
+    if (rc < 0 || uv_queue_work(scripts->app->loop, &scripts->work, save_work, saved) < 0) {
         saved(&scripts->work, 0);
     }
 }
@@ -456,18 +428,16 @@ static void begin(ruc_scripts_t *scripts)
     int rc = uv_queue_work(scripts->app->loop, &scripts->work, read_work, read_done);
     if (rc < 0) {
         scripts->reading = false;
-        tell(take(&scripts->askers), rc, NULL);
+        tell(scripts, rc, NULL);
     }
 }
 
 int ruc_scripts_reload(ruc_scripts_t *scripts, ruc_reload_cb cb, void *arg)
 {
-    if (scripts->closed || scripts->app->closing) {
-        return RUC_ECLOSED;
-    }
     asker_t *asker = malloc(sizeof *asker);
-    if (asker == NULL) {
-        return UV_ENOMEM;
+    if (asker == NULL || scripts->app->closing) {
+        free(asker);
+        return scripts->app->closing ? RUC_ECLOSED : UV_ENOMEM;
     }
     *asker = (asker_t){cb, arg, NULL};
     if (scripts->reading) {

@@ -17,8 +17,14 @@ typedef struct ruc_scripts ruc_scripts_t;
  * `report` too and the result is 0. */
 int ruc_scripts_open(ruc_app_t *app, ruc_load_report_t *report);
 
-/* Ends all generations. What is free of the thread pool is freed now, what a reload under way still
- * works on when that is over; whoever waits for it is told RUC_ECLOSED. */
+/* Keeps the generation that serves in state_dir/scripts, on the thread pool, unless the newest one
+ * there is the same. For the start; a reload does it by itself. */
+void ruc_scripts_keep(ruc_scripts_t *scripts);
+
+/* True while the thread pool reads or keeps scripts. */
+bool ruc_scripts_busy(const ruc_scripts_t *scripts);
+
+/* Retires the generation and frees all. Not while it is busy. */
 void ruc_scripts_close(ruc_scripts_t *scripts);
 
 /* The generation that serves. Never NULL after ruc_scripts_open. */

@@ -1,0 +1,97 @@
+/* helper.c - see helper.h. */
+#include "engine/helper.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "proc/identity.h"
+
+struct ruc_helper {
+    uv_process_t process;
+    char name[64]; /* of the engine, for the log */
+    void (*gone)(void *arg);
+    void *arg;
+};
+
+static void on_closed(uv_handle_t *handle)
+{
+    ruc_helper_t *h = handle->data;
+    void (*gone)(void *arg) = h->gone;
+    void *arg = h->arg;
+    free(h);
+    if (gone != NULL) {
+        gone(arg);
+    }
+}
+
+void ruc_helper_close(ruc_helper_t *h)
+{
+    if (h != NULL && !uv_is_closing((uv_handle_t *)&h->process)) {
+        uv_close((uv_handle_t *)&h->process, on_closed);
+    }
+}
+
+static void on_exit_of_helper(uv_process_t *process, int64_t code, int signal)
+{
+    ruc_helper_t *h = process->data;
+    if (code != 0 || signal != 0) {
+        ruc_log(RUC_LOG_ENGINE, RUC_WARN, "%s: rucat-engine ended with code %d, signal %d", h->name,
+                (int)code, signal);
+    }
+    ruc_helper_close(h);
+}
+
+static int spawn(ruc_helper_t *h, uv_loop_t *loop, const ruc_driver_spec_t *spec, uv_pipe_t *rpc,
+                 int lock_fd, int log_fd, int server_fd)
+{
+    char path[4096 + 5];
+    snprintf(path, sizeof path, "PATH=%s", getenv("PATH") == NULL ? "" : getenv("PATH"));
+    char *args[] = {(char *)spec->helper, (char *)spec->run_dir, NULL};
+    char *env[] = {path, NULL};
+    uv_stdio_container_t stdio[6] = {
+        {.flags = UV_IGNORE},
+        {.flags = UV_INHERIT_FD, .data.fd = log_fd},
+        {.flags = UV_INHERIT_FD, .data.fd = log_fd},
+        {.flags = server_fd >= 0 ? UV_INHERIT_FD : UV_IGNORE, .data.fd = server_fd},
+        {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE | UV_WRITABLE_PIPE,
+         .data.stream = (uv_stream_t *)rpc},
+        {.flags = UV_INHERIT_FD, .data.fd = lock_fd}};
+    uv_process_options_t options = {.exit_cb = on_exit_of_helper,
+                                    .file = spec->helper,
+                                    .args = args,
+                                    .env = env,
+                                    .flags = UV_PROCESS_DETACHED,
+                                    .stdio_count = 6,
+                                    .stdio = stdio};
+    return uv_spawn(loop, &h->process, &options);
+}
+
+int ruc_helper_spawn(uv_loop_t *loop, const ruc_driver_spec_t *spec, uv_pipe_t *rpc, int lock_fd,
+                     int log_fd, void (*gone)(void *arg), void *arg, ruc_helper_t **helper)
+{
+    *helper = NULL;
+    int server_fd = spec->embedded ? ruc_proc_pidfd(getpid()) : -1;
+    if (spec->embedded && server_fd < 0) {
+        return server_fd;
+    }
+    ruc_helper_t *h = calloc(1, sizeof *h);
+    int rc = h == NULL ? UV_ENOMEM : 0;
+    if (h != NULL) {
+        h->process.data = h;
+        snprintf(h->name, sizeof h->name, "%s", spec->name);
+        rc = spawn(h, loop, spec, rpc, lock_fd, log_fd, server_fd);
+    }
+    if (server_fd >= 0) {
+        close(server_fd);
+    }
+    if (rc == 0) {
+        h->gone = gone;
+        h->arg = arg;
+        *helper = h;
+    } else {
+        ruc_helper_close(h); /* a handle that did not spawn is to be closed all the same */
+    }
+    return rc;
+}
