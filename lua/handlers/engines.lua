@@ -59,9 +59,12 @@ local function read_request(req)
   if not request then
     return nil, status, body, headers
   end
-  errors = validate.create(request) -- the policy may have changed it
+  request.type = request.type or defaults.type -- the policy may have made a new one
+  request.platform = request.platform or defaults.platform
+  errors = validate.create(request)
   if #errors > 0 then
-    return nil, problem(422, "the admission policy asked for an engine that cannot be", errors)
+    return nil, problem(503, "the admission policy asked for an engine that cannot be", errors,
+      "PolicyError")
   end
   if not rucat.server.has_template(request.type, request.platform) then
     return nil, problem(422, ("there is no template for type '%s' on platform '%s'"):format(

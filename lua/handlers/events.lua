@@ -29,7 +29,7 @@ local function stream(req, engine)
   }
 end
 
--- A page of events that `visible` lets through.
+-- A page of events that `visible` lets through; what it returns beside false is the answer.
 local function page(query, engine, visible)
   local limit = query.limit or 100
   local found, cursor, more = rucat.json.array(), query.cursor, true
@@ -42,8 +42,11 @@ local function page(query, engine, visible)
     more = more_or_why
     for _, event in ipairs(events) do
       cursor = event.id
-      if visible(event) then
+      local ok, status, body, headers = visible(event)
+      if ok then
         found[#found + 1] = event
+      elseif status == 503 then -- the policy failed
+        return status, body, headers
       end
     end
   end
@@ -70,7 +73,7 @@ local function of_all(req, query)
     if not engine then
       return req.user.role == "admin" -- it is gone; nobody else can be asked about
     end
-    return (rucat.policy.allow(req.user, "read", engine))
+    return rucat.policy.allow(req.user, "read", engine)
   end)
 end
 

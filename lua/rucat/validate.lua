@@ -48,6 +48,9 @@ local function map_error(value, most, types, expected)
   local count = 0
   for key, item in pairs(value) do
     count = count + 1
+    if type(key) ~= "string" then -- not from JSON, but from a policy
+      return "expected an object"
+    end
     if #key < 1 or #key > 256 or key:find("%c") then
       return "a key must be 1 to 256 characters without control characters"
     end
@@ -124,7 +127,9 @@ function validate.create(body)
     return errors
   end
   for field, value in pairs(body) do
-    if value == null then
+    if type(field) ~= "string" then
+      wrong("", "expected an object")
+    elseif value == null then
       body[field] = nil
     elseif later[field] then
       wrong(field, "not supported in this build")

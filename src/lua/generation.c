@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "core/log.h"
 #include "lua/env.h"
@@ -235,8 +236,8 @@ static void need_number(lua_State *L, const loading_t *loading, const char *name
                         double high)
 {
     char what[128];
-    if (lua_getfield(L, -1, name) != LUA_TNUMBER || lua_tonumber(L, -1) < low ||
-        lua_tonumber(L, -1) > high) {
+    if (lua_getfield(L, -1, name) != LUA_TNUMBER ||
+        !(lua_tonumber(L, -1) >= low && lua_tonumber(L, -1) <= high)) { /* nor NaN */
         snprintf(what, sizeof what, "'%s' must be a number from %g to %g", name, low, high);
         wrong(L, loading, what);
     }
@@ -378,10 +379,13 @@ static void generation_free(ruc_generation_t *generation)
     free(generation);
 }
 
-/* The state goes first: it is closed right after this returns, and its finalizers need no files. */
+static ruc_generation_t *alive;
+
+/* The state has gone first: its finalizers may still `require`. */
 static void vm_closed(void *arg)
 {
     ruc_generation_t *generation = arg;
+    DL_DELETE(alive, generation);
     ruc_log(RUC_LOG_LUA, RUC_DEBUG, "script generation %llu is closed",
             (unsigned long long)generation->number);
     generation_free(generation);
@@ -415,6 +419,7 @@ ruc_generation_t *ruc_generation_new(ruc_app_t *app, ruc_fileset_t *files, uint6
     generation->vm->generation = number;
     generation->vm->closed = vm_closed;
     generation->vm->arg = generation;
+    DL_APPEND(alive, generation);
     if (ruc_vm_protect(generation->vm, make_tables, generation, &why) < 0) {
         add_error(report, why.text);
     }
@@ -438,7 +443,23 @@ ruc_generation_t *ruc_generation_new(ruc_app_t *app, ruc_fileset_t *files, uint6
 
 void ruc_generation_retire(ruc_generation_t *generation)
 {
+    ruc_generation_t *each;
+    int count;
     ruc_vm_retire(generation->vm);
+    DL_COUNT(alive, each, count);
+    if (count > RUC_GENERATIONS_MAX) {
+        ruc_log(RUC_LOG_LUA, RUC_WARN,
+                "%d script generations are alive: what still runs in generation %llu is ended",
+                count, (unsigned long long)alive->number);
+        ruc_vm_close(alive->vm);
+    }
+}
+
+void ruc_generation_close_all(void)
+{
+    while (alive != NULL) {
+        ruc_vm_close(alive->vm);
+    }
 }
 
 typedef struct wanted {

@@ -187,6 +187,7 @@ static int engines_create(lua_State *L)
     ruc_why_t why = {""};
     ruc_job_need(L, RUC_PHASE_HANDLER | RUC_PHASE_TIMER, "rucat.store.engines.create");
     const char *by = luaL_optstring(L, 2, "script");
+    (void)ruc_job_ticket(L, "rucat.store.engines.create"); /* raises before there is a document */
     json_t *doc = object_at(L, 1, "an engine");
     writing_t *writing = writing_new(L, "rucat.store.engines.create");
     int rc = ruc_table_create(table_of(L), doc, by, written, writing, &why);
@@ -239,7 +240,9 @@ static int engines_note(lua_State *L)
 
 static int engines_hold(lua_State *L)
 {
-    const char *id = luaL_checkstring(L, 1), *verb = luaL_checkstring(L, 2);
+    static const char *const verbs[] = {"start", "stop", "restart", "delete", NULL};
+    const char *id = luaL_checkstring(L, 1);
+    const char *verb = verbs[luaL_checkoption(L, 2, NULL, verbs)];
     ruc_hold_push(L, id, verb, ruc_options_seconds(L, 3, 0));
     return 1;
 }

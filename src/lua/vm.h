@@ -29,7 +29,8 @@ typedef struct ruc_vm {
     int pool_ref; /* table of coroutines that wait for work */
     int pool_len;
     bool retired;              /* closes when job_count is 0 */
-    void (*closed)(void *arg); /* told just before it is freed; may be NULL */
+    bool closing;              /* its finalizers run: nothing may be begun */
+    void (*closed)(void *arg); /* told when it is gone; may be NULL */
     void *arg;
     struct ruc_timer *timers; /* of rucat.timer; cancelled at the end */
     uint64_t generation;      /* of an operator's state */
