@@ -13,8 +13,16 @@ static json_t *fresh_start(const ruc_record_t *record)
 {
     uint64_t wanted =
         record->wanted_epoch > record->epoch ? record->wanted_epoch : record->epoch + 1;
-    return json_pack("{s:s, s:I, s:i, s:[], s:n}", "desired", "Running", "wanted_epoch",
-                     (json_int_t)wanted, "restarts", 0, "history", "next_start_at");
+    json_t *changes = json_pack("{s:s, s:I, s:i, s:[], s:n}", "desired", "Running", "wanted_epoch",
+                                (json_int_t)wanted, "restarts", 0, "history", "next_start_at");
+    /* Not BackOff any more, and no longer the reason of the end before: it is about to start. */
+    if (changes != NULL && record->state == RUC_STATE_STOPPED &&
+        (json_object_set_new(changes, "reason", json_string("Starting")) < 0 ||
+         json_object_set_new(changes, "message", json_string("")) < 0)) {
+        json_decref(changes);
+        return NULL;
+    }
+    return changes;
 }
 
 /* Who asks sees at once that a driver has to end first: nobody takes the old one for the new. */
