@@ -15,7 +15,7 @@ end
 local function stream(req, engine)
   local last = req.headers["last-event-id"]
   if last then
-    local id, why = validate.cursor(last)
+    local id, why = validate.cursor.read(last)
     if id and rucat.clock.id_time(id) > rucat.clock.now() + 60 then
       id, why = nil, "an event id from the future"
     end
@@ -53,7 +53,7 @@ local function page(query, engine, visible)
   return 200, { events = found, next_cursor = more and cursor or rucat.json.null }
 end
 
-local function of_one(req)
+local function of_one(req, query)
   local engine, status, body, headers = api.engine(req, "read")
   if not engine then
     return status, body, headers
@@ -61,21 +61,12 @@ local function of_one(req)
   if wants_stream(req) then
     return stream(req, engine)
   end
-  local query
-  query, status, body, headers = api.query(req, readers)
-  if not query then
-    return status, body, headers
-  end
   return page(query, engine.id, function() return true end)
 end
 
-local function of_all(req)
+local function of_all(req, query)
   if wants_stream(req) then
     return stream(req, nil)
-  end
-  local query, status, body, headers = api.query(req, readers)
-  if not query then
-    return status, body, headers
   end
   return page(query, nil, function(event)
     local engine = rucat.store.engines.get(event.engine)
@@ -86,7 +77,15 @@ local function of_all(req)
   end)
 end
 
+local answers = { [200] = { "EventList", "text/event-stream" } }
+
 return {
-  ["GET /v1/events"] = of_all,
-  ["GET /v1/engines/{id}/events"] = of_one,
+  ["GET /v1/events"] = api.route {
+    summary = "What happened; Accept: text/event-stream follows", query = readers,
+    headers = { "Last-Event-ID" }, answers = answers, handle = of_all,
+  },
+  ["GET /v1/engines/{id}/events"] = api.route {
+    summary = "What happened to one engine; Accept: text/event-stream follows", query = readers,
+    headers = { "Last-Event-ID" }, answers = answers, handle = of_one,
+  },
 }

@@ -168,11 +168,13 @@ static void add_route(lua_State *L, loading_t *loading, const char *text)
     }
     route->next = generation->routes; /* freed with the generation from here on */
     generation->routes = route;
-    route->ref = LUA_NOREF;
+    route->ref = route->value = LUA_NOREF;
     route->text = copy_text(L, text);
     route->file = copy_text(L, loading->file->path);
     lua_pushvalue(L, -1);
     route->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pushvalue(L, -2);
+    route->value = luaL_ref(L, LUA_REGISTRYINDEX);
     ruc_why_t why;
     int line = line_of(loading->file, text);
     int rc = ruc_http_router_add(generation->router, text, route, &why);
@@ -189,6 +191,17 @@ static void add_route(lua_State *L, loading_t *loading, const char *text)
     }
 }
 
+/* A route is a function, or a table { handle = function, doc = table } (rucat.api.route): pushes
+ * the function. */
+static bool push_route_function(lua_State *L)
+{
+    if (lua_isfunction(L, -1)) {
+        lua_pushvalue(L, -1);
+        return true;
+    }
+    return lua_istable(L, -1) && lua_getfield(L, -1, "handle") == LUA_TFUNCTION;
+}
+
 static int load_handler(lua_State *L)
 {
     loading_t *loading = lua_touserdata(L, 1);
@@ -199,12 +212,12 @@ static int load_handler(lua_State *L)
     }
     lua_pushnil(L);
     while (lua_next(L, -2)) {
-        if (lua_type(L, -2) != LUA_TSTRING || !lua_isfunction(L, -1)) {
+        if (lua_type(L, -2) != LUA_TSTRING || !push_route_function(L)) {
             return wrong(L, loading,
                          "a handler file must return a table of functions by \"METHOD /path\"");
         }
-        add_route(L, loading, lua_tostring(L, -2));
-        lua_pop(L, 1);
+        add_route(L, loading, lua_tostring(L, -3));
+        lua_pop(L, 2);
     }
     return 0;
 }

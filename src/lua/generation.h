@@ -32,6 +32,7 @@ typedef struct ruc_route {
     char *text; /* "GET /v1/engines" */
     char *file; /* that defines it */
     int ref;    /* its function */
+    int value;  /* what the file has there: the function, or { handle =, doc = } */
     struct ruc_route *next;
 } ruc_route_t;
 

@@ -152,6 +152,30 @@ static int server_info(lua_State *L)
     return 1;
 }
 
+/* The routes of this script generation: { route =, file =, doc = } each. Operator's scripts only.
+ */
+static int server_routes(lua_State *L)
+{
+    ruc_generation_t *generation = ruc_vm_of(L)->arg;
+    lua_Integer n = 0;
+    lua_newtable(L);
+    for (ruc_route_t *route = generation->routes; route != NULL; route = route->next) {
+        lua_createtable(L, 0, 3);
+        lua_pushstring(L, route->text);
+        lua_setfield(L, -2, "route");
+        lua_pushstring(L, route->file);
+        lua_setfield(L, -2, "file");
+        lua_rawgeti(L, LUA_REGISTRYINDEX, route->value);
+        if (lua_istable(L, -1)) {
+            lua_getfield(L, -1, "doc");
+            lua_setfield(L, -3, "doc");
+        }
+        lua_pop(L, 1);
+        lua_rawseti(L, -2, ++n);
+    }
+    return 1;
+}
+
 void ruc_prim_server(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"scripts", server_scripts},
@@ -159,8 +183,13 @@ void ruc_prim_server(lua_State *L)
                                          {"ready", server_ready},
                                          {"templates", server_templates},
                                          {"has_template", server_has_template},
+                                         {"routes", server_routes},
                                          {"config", server_config},
                                          {"info", server_info},
                                          {NULL, NULL}};
     luaL_newlib(L, functions);
+    if (ruc_vm_of(L)->kind != RUC_VM_OPERATOR) {
+        lua_pushnil(L);
+        lua_setfield(L, -2, "routes");
+    }
 }

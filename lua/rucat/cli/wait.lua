@@ -159,7 +159,7 @@ return function(server, name, goal, timeout, options)
         shown:done(("%s is deleted (after %.1f s)"):format(shown.name, seconds))
         return nil
       end
-      client.fail(3, "%s", client.problem(answer))
+      client.refuse(answer, path)
     end
     engine = now or engine
     local reached, why = goals[goal](engine, options.after_epoch or -1)
