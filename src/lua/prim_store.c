@@ -201,8 +201,10 @@ static int engines_verb(lua_State *L)
 {
     const char *id = luaL_checkstring(L, 1), *verb = luaL_checkstring(L, 2);
     const char *by = luaL_optstring(L, 3, "script");
+    lua_Integer rev = luaL_optinteger(L, 4, 0);
+    ruc_table_t *table = table_of(L);
     writing_t *writing = writing_new(L, "rucat.store.engines.verb");
-    int rc = ruc_verb(table_of(L), id, verb, by, written, writing);
+    int rc = ruc_verb(table, id, verb, (uint64_t)rev, by, written, writing);
     return wait_written(L, writing, rc, NULL);
 }
 
