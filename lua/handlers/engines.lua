@@ -165,8 +165,11 @@ local function verb(name, summary, ...)
       if status then
         return status, body, headers
       end
-      local after, why, code = engines.verb(engine.id, name, req.user.name)
-      if not after then
+      local only = req.headers["if-match"] and engine.rev or nil -- also when somebody is faster now
+      local after, why, code = engines.verb(engine.id, name, req.user.name, only)
+      if not after and only and code == "CONFLICT" then
+        return problem(412, "the engine was changed meanwhile")
+      elseif not after then
         return api.store_problem(code == "REFUSED" and "the engine is being deleted" or why, code)
       end
       if query.wait then

@@ -349,7 +349,12 @@ static void load_file(loading_t *loading)
     }
     ruc_vm_t *vm = loading->generation->vm;
     if (ruc_vm_protect(vm, loader, loading, &why) < 0) {
-        add_error(loading->report, why.text);
+        char text[sizeof why.text + 256];
+        bool told =
+            strstr(why.text, ".lua") != NULL; /* an error object, or no memory, is no place */
+        snprintf(text, sizeof text, "%.200s%s%s", told ? "" : loading->file->path, told ? "" : ": ",
+                 why.text);
+        add_error(loading->report, text);
     }
     lua_settop(vm->L, 0);
 }

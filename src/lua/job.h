@@ -26,6 +26,7 @@ typedef enum {
 #define RUC_PHASE_WAITS                                                                            \
     (RUC_PHASE_HANDLER | RUC_PHASE_PROBE | RUC_PHASE_TIMER | RUC_PHASE_SYSTEM | RUC_PHASE_TOOL)
 #define RUC_PHASE_ANY 255
+#define RUC_PHASE_RUNS (RUC_PHASE_ANY & ~RUC_PHASE_LOAD) /* the server stands whole */
 
 /* How a job ended. */
 typedef enum {

@@ -26,8 +26,10 @@
 #define LIST_MAX 1000
 #define LOG_BYTES (4u * 1024 * 1024)
 
+/* RAISES while a file is loaded: there may be no engines yet, nor ever (`rucat check`). */
 static ruc_table_t *table_of(lua_State *L)
 {
+    ruc_job_need(L, RUC_PHASE_RUNS, "rucat.store");
     return ruc_vm_of(L)->app->table;
 }
 
@@ -173,7 +175,7 @@ static json_t *object_at(lua_State *L, int index, const char *what)
 {
     ruc_why_t why = {""};
     luaL_checktype(L, index, LUA_TTABLE);
-    json_t *value = ruc_value_to_json(L, index, &why);
+    json_t *value = ruc_value_to_json(L, index, false, &why);
     if (!json_is_object(value)) {
         bool empty = value == NULL || json_array_size(value) == 0;
         json_decref(value);
@@ -199,8 +201,10 @@ static int engines_verb(lua_State *L)
 {
     const char *id = luaL_checkstring(L, 1), *verb = luaL_checkstring(L, 2);
     const char *by = luaL_optstring(L, 3, "script");
+    lua_Integer rev = luaL_optinteger(L, 4, 0);
+    ruc_table_t *table = table_of(L);
     writing_t *writing = writing_new(L, "rucat.store.engines.verb");
-    int rc = ruc_verb(table_of(L), id, verb, by, written, writing);
+    int rc = ruc_verb(table, id, verb, (uint64_t)rev, by, written, writing);
     return wait_written(L, writing, rc, NULL);
 }
 
@@ -289,7 +293,7 @@ static int engines_logs(lua_State *L)
 {
     char dir[4096];
     ruc_app_t *app = ruc_vm_of(L)->app;
-    ruc_record_t *record = ruc_table_find(app->table, luaL_checkstring(L, 1));
+    ruc_record_t *record = ruc_table_find(table_of(L), luaL_checkstring(L, 1));
     lua_Integer lines = luaL_optinteger(L, 2, -1);
     luaL_argcheck(L, lines == -1 || (lines >= 0 && lines <= 100000), 2, "0 to 100000 lines");
     if (record == NULL) {
@@ -318,6 +322,7 @@ static int engines_logs(lua_State *L)
  */
 static int keys_claim(lua_State *L)
 {
+    ruc_job_need(L, RUC_PHASE_RUNS, "rucat.store.keys.claim");
     size_t len;
     char engine[27], digest[40];
     const char *key = luaL_checkstring(L, 1), *body = luaL_checklstring(L, 2, &len);
@@ -351,12 +356,14 @@ static int keys_claim(lua_State *L)
 
 static int keys_settle(lua_State *L)
 {
+    ruc_job_need(L, RUC_PHASE_RUNS, "rucat.store.keys.settle");
     ruc_idempotency_settle(ruc_vm_of(L)->app->keys, luaL_checkstring(L, 1), luaL_checkstring(L, 2));
     return 0;
 }
 
 static int keys_release(lua_State *L)
 {
+    ruc_job_need(L, RUC_PHASE_RUNS, "rucat.store.keys.release");
     ruc_idempotency_release(ruc_vm_of(L)->app->keys, luaL_checkstring(L, 1));
     return 0;
 }
