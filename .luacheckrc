@@ -19,4 +19,4 @@ files["lua"] = scripts
 files["lua/rucat/cli.lua"] = { std = "lua54", read_globals = { "rucat" } }
 files["lua/rucat/cli"] = { std = "lua54", read_globals = { "rucat" } }
 files["etc/rucat.lua"] = { std = "lua54" }
-files["spec"] = { std = "lua54+busted", read_globals = { "rucat" } }
+files["spec"] = { std = "lua54+busted", read_globals = { "rucat" }, max_line_length = false }
