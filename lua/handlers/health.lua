@@ -39,8 +39,4 @@ return {
       return 200, require("rucat.openapi")()
     end,
   },
-
-  ["GET /"] = function()
-    return 200, "welcome to rucat"
-  end,
 }
