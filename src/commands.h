@@ -13,6 +13,9 @@ int ruc_cmd_check(const ruc_flags_t *flags);
 /* rucat run SCRIPT ARGS...: argv[0] is the script. */
 int ruc_cmd_run(int argc, char **argv);
 
+/* rucat console: the client of the admin socket; argv[0] is "console". */
+int ruc_cmd_console(int argc, char **argv);
+
 /* The commands of the client (lua/rucat/cli.lua): argv[0] is the command. */
 int ruc_cmd_client(int argc, char **argv);
 

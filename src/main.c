@@ -14,6 +14,7 @@ static const char usage[] =
     "  get        show an engine                  version    print the version\n"
     "  start, stop, restart, delete   an engine   wait       wait for an engine\n"
     "  logs       print an engine's log           connect    print an engine's sc:// URL\n"
+    "  console    a shell inside the server\n"
     "\n"
     "`rucat COMMAND -h` tells more. Client commands talk to --url or RUCAT_URL\n"
     "(default http://127.0.0.1:3000).\n";
@@ -91,9 +92,9 @@ static bool wants_help(int argc, char **argv)
 
 static bool is_client_command(const char *name)
 {
-    static const char *const names[] = {"create", "list",    "get",  "start",   "stop",   "restart",
-                                        "delete", "wait",    "logs", "connect", "reload", "events",
-                                        "top",    "console", "try",  "schema",  "store",  NULL};
+    static const char *const names[] = {"create", "list", "get",    "start",   "stop",   "restart",
+                                        "delete", "wait", "logs",   "connect", "reload", "events",
+                                        "top",    "try",  "schema", "store",   NULL};
     for (const char *const *at = names; *at != NULL; at++) {
         if (strcmp(*at, name) == 0) {
             return true;
@@ -132,6 +133,9 @@ int main(int argc, char **argv)
             return argc < 2 ? 2 : 0;
         }
         return ruc_cmd_run(argc - 1, argv + 1);
+    }
+    if (strcmp(command, "console") == 0) {
+        return ruc_cmd_console(argc, argv);
     }
     if (is_client_command(command)) {
         return ruc_cmd_client(argc, argv);

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 
 #include "commands.h"
+#include "console/server.h"
 #include "core/check.h"
 #include "core/id.h"
 #include "core/log.h"
@@ -116,6 +117,7 @@ static void stop(serve_t *serve)
     ruc_log(RUC_LOG_MAIN, RUC_INFO, again ? "hurrying" : "stopping");
     ruc_hold_end_all();
     ruc_follow_end_all();
+    ruc_console_close();
     if (serve->server != NULL && !serve->drained) {
         ruc_http_server_drain(serve->server, again ? 0 : drain_ms, on_drained, serve);
     }
@@ -304,6 +306,7 @@ static int open_all(serve_t *serve, ruc_why_t *why)
     rc = rc < 0 ? rc : open_server(serve, why);
     rc = rc < 0 ? rc : ruc_monitor_prepare(app, why);
     rc = rc < 0 ? rc : ruc_monitor_open(app, why);
+    rc = rc < 0 ? rc : ruc_console_open(app, why);
     return rc;
 }
 
@@ -312,6 +315,7 @@ static void abandon(serve_t *serve)
 {
     ruc_app_t *app = &serve->app;
     app->closing = true;
+    ruc_console_close();
     if (app->agenda != NULL || app->fleet != NULL) {
         ruc_monitor_close(app);
     }
@@ -333,6 +337,7 @@ static void close_rest(serve_t *serve)
 {
     uv_run(&serve->loop, UV_RUN_DEFAULT);
     ruc_idempotency_free(serve->app.keys);
+    ruc_console_free();
     ruc_table_free(serve->app.table);
     if (RUC_FAILS(uv_loop_close(&serve->loop) != 0)) {
         serve->exit_code = 1;

@@ -114,8 +114,7 @@ static int make_dirs(const char *path)
     }
 }
 
-/* The directory that is named, or the default of the user. */
-static int choose(char out[PATH_MAX], const char *named, ruc_why_t *why)
+int ruc_statedir_choose(char out[PATH_MAX], const char *named, ruc_why_t *why)
 {
     char cwd[PATH_MAX];
     const char *home = getenv("HOME"), *state = getenv("XDG_STATE_HOME");
@@ -163,7 +162,7 @@ static int private_db(ruc_statedir_t *dir)
 
 static int open_named(ruc_statedir_t *dir, const char *named, ruc_why_t *why)
 {
-    int rc = choose(dir->path, named, why);
+    int rc = ruc_statedir_choose(dir->path, named, why);
     if (rc < 0) {
         return rc;
     }

@@ -16,6 +16,9 @@ typedef struct ruc_statedir {
     int lock, db_lock;     /* descriptors; -1 */
 } ruc_statedir_t;
 
+/* The state directory that is named (NULL: none), or the user's default, as an absolute path. */
+int ruc_statedir_choose(char out[PATH_MAX], const char *named, ruc_why_t *why);
+
 /* Finds, makes and locks it. Waits for the disk: before the loop runs. */
 int ruc_statedir_open(ruc_statedir_t *dir, const ruc_config_t *config, ruc_why_t *why);
 

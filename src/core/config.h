@@ -57,7 +57,7 @@
     XX("scripts", 'l', "", 'R')                                                                    \
     XX("monitor.interval", 'n', "10", 'R')                                                         \
     XX("monitor.lease", 'x', "", 'R')                                                              \
-    XX("console", 'x', "", 'R')
+    XX("console", 's', "", 'R')
 
 typedef struct ruc_config {
     json_t *keys; /* path -> value; every path of the table is there, json null where not set */

@@ -41,6 +41,8 @@ static struct {
     bool json;
     unsigned long dropped;      /* since the start */
     unsigned long dropped_told; /* of those, already said */
+    ruc_log_tap_cb tap;         /* while open only */
+    void *tap_arg;
 } state;
 
 static _Atomic ruc_log_level_t levels[RUC_LOG_GROUP_COUNT] = {
@@ -50,6 +52,7 @@ static _Atomic ruc_log_level_t levels[RUC_LOG_GROUP_COUNT] = {
 };
 
 static _Thread_local const char *context;
+static atomic_bool tapped; /* a look without the lock */
 
 /* Writes all of it; waits for a reader at most `wait_ms` at a time (-1: as long as it takes). */
 static void write_out(const char *data, size_t len, int wait_ms)
@@ -131,6 +134,7 @@ void ruc_log_close(void)
     uv_mutex_unlock(&state.lock);
     uv_thread_join(&state.thread);
     state.open = false;
+    state.tap = NULL;
     uv_cond_destroy(&state.more);
     uv_mutex_destroy(&state.lock);
     ruc_buf_free(&state.queue);
@@ -189,14 +193,14 @@ const char *ruc_log_context(const char *request_id)
 }
 
 /* One finished line into `out`, which holds LINE_MAX_BYTES of text with room to spare. */
-static void render(ruc_buf_t *out, const char *group, ruc_log_level_t level, const char *text,
-                   size_t len)
+static void render(ruc_buf_t *out, bool json, const char *group, ruc_log_level_t level,
+                   const char *text, size_t len)
 {
     char time[RUC_RFC3339_SIZE];
     ruc_clock_rfc3339(ruc_clock_wall_ms(), time);
     bool cut = len > LINE_MAX_BYTES;
     len = cut ? LINE_MAX_BYTES : len;
-    if (state.json) {
+    if (json) {
         ruc_buf_addf(out, "{\"at\":\"%s\",\"level\":\"%s\",\"group\":\"%s\",\"msg\":", time,
                      level_names[level], group);
         ruc_buf_add_json(out, text, len);
@@ -249,11 +253,32 @@ static void log_text(const char *group, ruc_log_level_t level, const char *text,
 {
     ruc_buf_t line;
     ruc_buf_init(&line, 8 * LINE_MAX_BYTES);
-    render(&line, group, level, text, len);
+    render(&line, state.json, group, level, text, len);
     if (line.len > 0) {
         put(&line);
     }
+    if (state.open && atomic_load(&tapped)) {
+        ruc_buf_clear(&line);
+        render(&line, false, group, level, text, len);
+        uv_mutex_lock(&state.lock);
+        if (state.tap != NULL && line.len > 0) {
+            state.tap(state.tap_arg, level, line.data, line.len - 1);
+        }
+        uv_mutex_unlock(&state.lock);
+    }
     ruc_buf_free(&line);
+}
+
+void ruc_log_tap(ruc_log_tap_cb tap, void *arg)
+{
+    if (!state.open) {
+        return;
+    }
+    uv_mutex_lock(&state.lock);
+    state.tap = tap;
+    state.tap_arg = arg;
+    uv_mutex_unlock(&state.lock);
+    atomic_store(&tapped, tap != NULL);
 }
 
 void ruc_log(ruc_log_group_t group, ruc_log_level_t level, const char *format, ...)
@@ -271,6 +296,19 @@ void ruc_log(ruc_log_group_t group, ruc_log_level_t level, const char *format, .
     }
     log_text(group_names[group], level, text,
              (size_t)len < sizeof text ? (size_t)len : sizeof text - 1);
+}
+
+void ruc_log_audit(ruc_log_group_t group, const char *format, ...)
+{
+    char text[LINE_MAX_BYTES + 1];
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (len >= 0) {
+        log_text(group_names[group], RUC_INFO, text,
+                 (size_t)len < sizeof text ? (size_t)len : sizeof text - 1);
+    }
 }
 
 void ruc_log_line(const char *group, ruc_log_level_t level, const char *text, size_t len)

@@ -21,7 +21,8 @@
     XX(ENGINE, "engine")                                                                           \
     XX(MONITOR, "monitor")                                                                         \
     XX(PROC, "proc")                                                                               \
-    XX(CLIENT, "client")
+    XX(CLIENT, "client")                                                                           \
+    XX(CONSOLE, "console")
 
 #define RUC_LOG_LEVELS(XX)                                                                         \
     XX(DEBUG, "debug")                                                                             \
@@ -71,6 +72,16 @@ void ruc_log(ruc_log_group_t group, ruc_log_level_t level, const char *format, .
 
 /* The same for text from a script, with the group's name; an unknown group is "script". */
 void ruc_log_line(const char *group, ruc_log_level_t level, const char *text, size_t len);
+
+/* Writes a line whatever the levels say: who did what to this server. */
+void ruc_log_audit(ruc_log_group_t group, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Somebody who also gets every line that is written, as text without its last newline; one at a
+ * time, NULL for none. Called by whichever thread logs, under the log's lock: it must not log, must
+ * not wait, and copies what it wants. */
+typedef void (*ruc_log_tap_cb)(void *arg, ruc_log_level_t level, const char *line, size_t len);
+void ruc_log_tap(ruc_log_tap_cb tap, void *arg);
 
 /* The level of that name, or -1. */
 int ruc_log_level_of(const char *name);

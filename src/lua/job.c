@@ -59,6 +59,8 @@ static const char *phase_name(ruc_phase_t phase)
         return "in a timer's function";
     case RUC_PHASE_SYSTEM:
         return "in the system";
+    case RUC_PHASE_CONSOLE:
+        return "in a console";
     default:
         return "in a tool";
     }
@@ -289,6 +291,20 @@ uint64_t ruc_job_id(const ruc_job_t *job)
 unsigned ruc_job_total(void)
 {
     return all.total;
+}
+
+/* The table keeps the order in which jobs were made, which is that of their ids. */
+size_t ruc_job_list(ruc_job_info_t *out, size_t most)
+{
+    size_t n = 0;
+    for (ruc_job_t *job = all.by_id; job != NULL && n < most; job = job->hh.next) {
+        out[n++] = (ruc_job_info_t){.id = job->id,
+                                    .what = job->what,
+                                    .request = job->request,
+                                    .where = phase_name(job->phase),
+                                    .waiting = job->waiting};
+    }
+    return n;
 }
 
 void ruc_job_bound(unsigned most)

@@ -21,11 +21,13 @@ typedef enum {
     RUC_PHASE_TIMER = 32,    /* a callback of rucat.timer: may wait */
     RUC_PHASE_SYSTEM = 64,   /* reconcile */
     RUC_PHASE_TOOL = 128,    /* rucat run, the command line client */
+    RUC_PHASE_CONSOLE = 256, /* a line of a console: may wait */
 } ruc_phase_t;
 
 #define RUC_PHASE_WAITS                                                                            \
-    (RUC_PHASE_HANDLER | RUC_PHASE_PROBE | RUC_PHASE_TIMER | RUC_PHASE_SYSTEM | RUC_PHASE_TOOL)
-#define RUC_PHASE_ANY 255
+    (RUC_PHASE_HANDLER | RUC_PHASE_PROBE | RUC_PHASE_TIMER | RUC_PHASE_SYSTEM | RUC_PHASE_TOOL |   \
+     RUC_PHASE_CONSOLE)
+#define RUC_PHASE_ANY 511
 #define RUC_PHASE_RUNS (RUC_PHASE_ANY & ~RUC_PHASE_LOAD) /* the server stands whole */
 
 /* How a job ended. */
@@ -93,6 +95,17 @@ int ruc_push_err(lua_State *L, int code, const char *why);
 
 /* How many jobs there are in all states. */
 unsigned ruc_job_total(void);
+
+/* What is told of a job. The texts are the job's: valid until it ends. */
+typedef struct ruc_job_info {
+    uint64_t id;
+    const char *what, *request; /* `request` may be "" */
+    const char *where;          /* "in a handler" */
+    bool waiting;
+} ruc_job_info_t;
+
+/* Fills `out` with up to `most` jobs in the order of their ids; returns how many. */
+size_t ruc_job_list(ruc_job_info_t *out, size_t most);
 
 /* Sets the most jobs there may be at once. */
 void ruc_job_bound(unsigned most);

@@ -187,7 +187,8 @@ static json_t *object_at(lua_State *L, int index, const char *what)
 static int engines_create(lua_State *L)
 {
     ruc_why_t why = {""};
-    ruc_job_need(L, RUC_PHASE_HANDLER | RUC_PHASE_TIMER, "rucat.store.engines.create");
+    ruc_job_need(L, RUC_PHASE_HANDLER | RUC_PHASE_TIMER | RUC_PHASE_CONSOLE,
+                 "rucat.store.engines.create");
     const char *by = luaL_optstring(L, 2, "script");
     (void)ruc_job_ticket(L, "rucat.store.engines.create"); /* raises before there is a document */
     json_t *doc = object_at(L, 1, "an engine");

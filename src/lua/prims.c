@@ -21,7 +21,11 @@ static int unknown_primitive(lua_State *L)
 
 void ruc_prims_push(lua_State *L, ruc_vm_kind_t kind)
 {
-    char letter = kind == RUC_VM_SYSTEM ? 'S' : kind == RUC_VM_OPERATOR ? 'O' : 'T';
+    static const char letters[] = {[RUC_VM_SYSTEM] = 'S',
+                                   [RUC_VM_OPERATOR] = 'O',
+                                   [RUC_VM_TOOL] = 'T',
+                                   [RUC_VM_CONSOLE] = 'C'};
+    char letter = letters[kind];
     lua_newtable(L);
     for (size_t i = 0; i < sizeof prims / sizeof prims[0]; i++) {
         if (strchr(prims[i].kinds, letter) != NULL) {

@@ -1,8 +1,8 @@
 /* vm.h - a lua_State with a cap on its memory and a list of the jobs that live in it.
  *
- * There are three kinds: the system's (reconcile, no operator's code), one for each generation of
- * operator's scripts, and a tool's (`rucat run`, the command line client). Nothing but copies
- * crosses between states. A state that is retired closes itself when its last job has ended. */
+ * There are four kinds: the system's (reconcile, no operator's code), one for each generation of
+ * operator's scripts, one for each console, and a tool's (`rucat run`, the command line client).
+ * Nothing but copies crosses between states. A state that is retired closes itself when its last job has ended. */
 #ifndef RUC_LUA_VM_H
 #define RUC_LUA_VM_H
 
@@ -14,7 +14,7 @@
 #include "core/err.h"
 #include "lua/app.h"
 
-typedef enum { RUC_VM_SYSTEM, RUC_VM_OPERATOR, RUC_VM_TOOL } ruc_vm_kind_t;
+typedef enum { RUC_VM_SYSTEM, RUC_VM_OPERATOR, RUC_VM_TOOL, RUC_VM_CONSOLE } ruc_vm_kind_t;
 
 struct ruc_job;
 

@@ -1,0 +1,302 @@
+/* session.c - see session.h.
+ *
+ * A line that never waits would stop the server for everybody. Until jobs have budgets of their
+ * own, a count hook looks at how long the loop has stood still and ends the line after STAND_MS;
+ * once it has, it looks at every instruction, so that no pcall outlives it. */
+#include "console/session.h"
+
+#include <lauxlib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "console/names.h"
+#include "core/check.h"
+#include "lua/generation.h"
+#include "lua/job.h"
+
+#define STAND_MS 2000
+#define COUNT 100000 /* instructions between two looks at the clock */
+
+struct ruc_session {
+    ruc_conn_t *conn;
+    ruc_vm_t *vm;
+    ruc_fileset_t *files;
+    int env, format, complete; /* refs */
+    uint64_t job;              /* the line that runs; 0 none */
+    int64_t eval;              /* its id */
+    bool done_early;           /* it has ended before ruc_job_start returned */
+    int columns;
+};
+
+static void guard(lua_State *L, lua_Debug *ar)
+{
+    (void)ar;
+    uint64_t now = uv_hrtime() / 1000000, turn = uv_now(ruc_vm_of(L)->app->loop);
+    if (now > turn + STAND_MS) {
+        lua_sethook(L, guard, LUA_MASKCOUNT, 1);
+        luaL_error(L, "ended: it ran %d s without waiting, and nothing else is served meanwhile",
+                   STAND_MS / 1000);
+    } else if (lua_gethookcount(L) != COUNT) {
+        lua_sethook(L, guard, LUA_MASKCOUNT, COUNT);
+    }
+}
+
+/* ---- the state ---- */
+
+/* Runs lua/rucat/console.lua and keeps what it gives: the environment, format, complete. */
+static int load_library(lua_State *L)
+{
+    ruc_session_t *session = lua_touserdata(L, 1);
+    ruc_generation_require(L, session->files);
+    lua_getfield(L, LUA_REGISTRYINDEX, "rucat.base");
+    lua_getfield(L, -1, "require");
+    lua_pushliteral(L, "rucat.console");
+    lua_call(L, 1, 1);
+    ruc_names_push(L, session->conn);
+    lua_call(L, 1, 3);
+    session->complete = luaL_ref(L, LUA_REGISTRYINDEX);
+    session->format = luaL_ref(L, LUA_REGISTRYINDEX);
+    session->env = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_settop(L, 0);
+    return 0;
+}
+
+ruc_session_t *ruc_session_new(ruc_conn_t *conn, ruc_fileset_t *files, ruc_why_t *why)
+{
+    ruc_session_t *session = calloc(1, sizeof *session);
+    if (session == NULL) {
+        ruc_why_set(why, UV_ENOMEM, "not enough memory");
+        return NULL;
+    }
+    session->conn = conn;
+    session->files = files;
+    size_t cap = (size_t)ruc_config_number(conn->app->config, "limits.lua_memory");
+    session->vm = ruc_vm_new(conn->app, RUC_VM_CONSOLE, cap, why);
+    if (session->vm == NULL) {
+        free(session);
+        return NULL;
+    }
+    lua_sethook(session->vm->L, guard, LUA_MASKCOUNT, COUNT); /* coroutines inherit it */
+    if (ruc_vm_protect(session->vm, load_library, session, why) < 0) {
+        ruc_session_free(session);
+        return NULL;
+    }
+    return session;
+}
+
+void ruc_session_free(ruc_session_t *session)
+{
+    if (session != NULL) {
+        ruc_vm_close(session->vm);
+        free(session);
+    }
+}
+
+/* ---- a line ---- */
+
+typedef struct code {
+    ruc_session_t *session;
+    const char *text, *name;
+    size_t len;
+    bool incomplete; /* out */
+} code_t;
+
+static bool ends_early(const char *message)
+{
+    static const char end[] = "near <eof>";
+    size_t len = message == NULL ? 0 : strlen(message);
+    return len >= sizeof end - 1 && strcmp(message + len - (sizeof end - 1), end) == 0;
+}
+
+typedef struct pieces {
+    const char *piece[2];
+    size_t len[2];
+    int next;
+} pieces_t;
+
+static const char *next_piece(lua_State *L, void *ud, size_t *len)
+{
+    (void)L;
+    pieces_t *pieces = ud;
+    int at = pieces->next++;
+    *len = at < 2 ? pieces->len[at] : 0;
+    return at < 2 ? pieces->piece[at] : NULL;
+}
+
+/* Leaves the chunk, or one string that says what is wrong. Text only, never bytecode. */
+static int compile(lua_State *L)
+{
+    code_t *code = lua_touserdata(L, 1);
+    pieces_t expression = {{"return ", code->text}, {7, code->len}, 0};
+    pieces_t statements = {{"", code->text}, {0, code->len}, 1};
+    lua_settop(L, 0);
+    if (lua_load(L, next_piece, &expression, code->name, "t") != LUA_OK) {
+        code->incomplete = ends_early(lua_tostring(L, -1));
+        lua_settop(L, 0);
+        if (lua_load(L, next_piece, &statements, code->name, "t") != LUA_OK) {
+            code->incomplete = code->incomplete || ends_early(lua_tostring(L, -1));
+            return 1;
+        }
+        code->incomplete = false;
+    }
+    lua_rawgeti(L, LUA_REGISTRYINDEX, code->session->env);
+    lua_setupvalue(L, -2, 1);
+    return 1;
+}
+
+/* The error as a text with where it came from, without the frames that are ours. */
+static int with_traceback(lua_State *L)
+{
+    static const char ours[] = "\n\t[C]: in ?";
+    size_t len;
+    luaL_traceback(L, L, luaL_tolstring(L, 1, NULL), 1);
+    const char *text = lua_tolstring(L, -1, &len);
+    if (len > sizeof ours && strcmp(text + len - (sizeof ours - 1), ours) == 0) {
+        lua_pushlstring(L, text, len - (sizeof ours - 1));
+    }
+    return 1;
+}
+
+/* What came out of the line, from index 3 on, as true and a text, or false and the error. */
+static int line_over(lua_State *L, int status, lua_KContext ctx)
+{
+    ruc_session_t *session = (ruc_session_t *)ctx;
+    bool ok = status == LUA_OK || status == LUA_YIELD;
+    if (ok) {
+        int n = lua_gettop(L) - 2;
+        lua_rawgeti(L, LUA_REGISTRYINDEX, session->format);
+        lua_insert(L, 3);
+        lua_pushinteger(L, session->columns);
+        lua_insert(L, 4);
+        ok = lua_pcall(L, n + 1, 1, 0) == LUA_OK;
+    }
+    lua_pushboolean(L, ok);
+    lua_insert(L, -2);
+    return 2;
+}
+
+/* line(chunk): a job's body. Never fails but for memory: errors are its results. */
+static int line(lua_State *L)
+{
+    ruc_session_t *session = lua_touserdata(L, lua_upvalueindex(1));
+    lua_settop(L, 1);
+    lua_pushcfunction(L, with_traceback);
+    lua_insert(L, 1);
+    lua_pushnil(L); /* results begin at 3, whatever the chunk leaves */
+    lua_insert(L, 2);
+    return line_over(L, lua_pcallk(L, 0, LUA_MULTRET, 1, (lua_KContext)session, line_over),
+                     (lua_KContext)session);
+}
+
+static void line_done(void *arg, ruc_outcome_t outcome, lua_State *co, int n)
+{
+    ruc_session_t *session = arg;
+    size_t len = 0;
+    const char *text = NULL;
+    bool ok = false;
+    if (outcome == RUC_JOB_OK && n == 2) {
+        ok = lua_toboolean(co, 1);
+        text = lua_tolstring(co, 2, &len);
+    } else if (outcome == RUC_JOB_FAILED) {
+        text = lua_tolstring(co, -1, &len);
+    } else {
+        text = "interrupted";
+        len = strlen(text);
+    }
+    session->job = 0;
+    session->done_early = true;
+    ruc_conn_result(session->conn, session->eval, ok, false, text == NULL ? "" : text, len);
+}
+
+static int push_line(lua_State *L)
+{
+    lua_pushcclosure(L, line, 1);
+    return 1;
+}
+
+void ruc_session_eval(ruc_session_t *session, int64_t id, const char *text, size_t len,
+                      const char *name, int columns)
+{
+    ruc_why_t why = {""};
+    ruc_vm_t *vm = session->vm;
+    code_t code = {session, text, name, len, false};
+    char what[96];
+    if (session->job != 0) {
+        static const char busy[] = "a line is still running: end it first (cancel)";
+        ruc_conn_result(session->conn, id, false, false, busy, sizeof busy - 1);
+        return;
+    }
+    int top = lua_gettop(vm->L);
+    int rc = ruc_vm_protect(vm, push_line, session, &why);
+    rc = rc < 0 ? rc : ruc_vm_protect(vm, compile, &code, &why);
+    if (rc == 0 && lua_isfunction(vm->L, -1)) {
+        session->eval = id;
+        session->columns = columns;
+        session->done_early = false;
+        snprintf(what, sizeof what, "console %u of %s", session->conn->number, session->conn->user);
+        rc = ruc_job_start(vm, RUC_PHASE_CONSOLE, 1, what, NULL, line_done, session, &session->job);
+        if (rc == 0) {
+            session->job = session->done_early ? 0 : session->job;
+            return;
+        }
+        ruc_why_set(&why, rc, "%s", ruc_err_text(rc));
+        session->job = 0;
+    } else if (rc == 0) {
+        size_t size;
+        const char *message = lua_tolstring(vm->L, -1, &size);
+        ruc_conn_result(session->conn, id, false, code.incomplete, message, size);
+        lua_settop(vm->L, top);
+        return;
+    }
+    lua_settop(vm->L, top);
+    ruc_conn_result(session->conn, id, false, false, why.text, strlen(why.text));
+}
+
+bool ruc_session_cancel(ruc_session_t *session)
+{
+    ruc_job_t *job = session == NULL || session->job == 0 ? NULL : ruc_job_find(session->job);
+    if (job == NULL) {
+        return false;
+    }
+    ruc_job_cancel(job);
+    return true;
+}
+
+/* ---- completion ---- */
+
+typedef struct completing {
+    ruc_session_t *session;
+    const char *text;
+    size_t len;
+} completing_t;
+
+/* complete(text) -> from (0-based), a JSON list of words */
+static int call_complete(lua_State *L)
+{
+    completing_t *completing = lua_touserdata(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, completing->session->complete);
+    lua_pushlstring(L, completing->text, completing->len);
+    lua_call(L, 1, 2);
+    luaL_checkinteger(L, -2);
+    luaL_checkstring(L, -1);
+    return 2;
+}
+
+int ruc_session_complete(ruc_session_t *session, const char *text, size_t len, ruc_buf_t *out,
+                         size_t *from)
+{
+    ruc_why_t why;
+    lua_State *L = session->vm->L;
+    completing_t completing = {session, text, len};
+    int top = lua_gettop(L);
+    int rc = ruc_vm_protect(session->vm, call_complete, &completing, &why);
+    if (rc == 0) {
+        size_t size;
+        const char *words = lua_tolstring(L, -1, &size);
+        *from = (size_t)lua_tointeger(L, -2);
+        rc = ruc_buf_add(out, words, size);
+    }
+    lua_settop(L, top);
+    return rc;
+}
