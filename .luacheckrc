@@ -11,7 +11,7 @@ local scripts = {
     "assert", "error", "getmetatable", "ipairs", "math", "next", "pairs", "pcall", "print",
     "rawequal", "rawget", "rawlen", "rawset", "require", "rucat", "select", "coroutine",
     "setmetatable", "string", "table", "tonumber", "tostring", "type", "utf8", "warn", "xpcall",
-    "_VERSION", os = { fields = { "clock", "date", "difftime", "time" } },
+    "_VERSION", "_ENV", os = { fields = { "clock", "date", "difftime", "time" } },
   },
 }
 

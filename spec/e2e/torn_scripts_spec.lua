@@ -257,10 +257,11 @@ end]] }, config = { defaults = { type = "test" } } })
     assert.are.equal("test", s:engine("notype").type)
     assert.are.equal(201, (try("only")))
     assert.are.equal(422, (try("type")))
-    local status, e, headers = try("rename", "before")
+    local status, e = try("rename", "before")
     assert.are.equal(201, status)
     assert.are.equal("renamed", e.name)
     for _, what in ipairs({ "bad", "fn", "unknown", "number", "raise", "sleep" }) do
+      local headers
       status, e, headers = try(what)
       assert.are.equal(503, status, what)
       assert.are.equal("PolicyError", e.title, what)
@@ -321,11 +322,11 @@ return { interval = 0.1, timeout = 1, failures = 2,
     s:create({ name = "slow", labels = { what = "slow" } })
     s:create({ name = "why", labels = { what = "why" } })
     for _, what in ipairs({ "fn", "fn2", "nil", "raise" }) do
-      s:until_engine(what, function(e) return e.health == "healthy" end, 10, what)
+      s:until_engine(what, function(x) return x.health == "healthy" end, 10, what)
     end
-    local e = s:until_engine("slow", function(e) return e.health == "unhealthy" end, 10)
+    local e = s:until_engine("slow", function(x) return x.health == "unhealthy" end, 10)
     assert.matches("did not answer", e.message)
-    s:until_engine("why", function(e) return e.health == "unhealthy" end, 10)
+    s:until_engine("why", function(x) return x.health == "unhealthy" end, 10)
     ok_after(s)
   end)
 end)
