@@ -311,7 +311,7 @@ describe("rucat", function()
       ["get a --nonsense"] = "--nonsense", ["list -o yaml"] = "yaml", ["wait a --for Sleeping"] = "Sleeping",
       ["wait a --timeout soon"] = "soon", ["logs a -n x"] = "'x'", ["create a -C x"] = "KEY=VALUE",
       ["create a --type"] = "--type", ["create a --wait=1"] = "--wait", ["events"] = "events",
-      ["console"] = "console", ["list --url nowhere"] = "--url", ["list -x"] = "-x", ["top"] = "top",
+      ["list --url nowhere"] = "--url", ["list -x"] = "-x", ["top"] = "top",
     }) do
       local argv = {}
       for word in words:gmatch("%S+") do
