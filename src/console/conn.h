@@ -11,9 +11,10 @@
 #include "lua/app.h"
 #include "lua/fileset.h"
 
-#define RUC_CONN_QUEUE ((size_t)1 << 20) /* unsent bytes; beyond it output is dropped and counted  \
-                                          */
-#define RUC_CONN_STALL_MS 5000           /* a peer that takes nothing for that long is let go */
+#define RUC_CONN_QUEUE                                                                             \
+    ((size_t)1 << 20)          /* unsent bytes; beyond it output is dropped and counted            \
+                                */
+#define RUC_CONN_STALL_MS 5000 /* a peer that takes nothing for that long is let go */
 
 struct ruc_session;
 
