@@ -16,6 +16,7 @@ local scripts = {
 }
 
 files["lua"] = scripts
+files["lua/rucat/console.lua"] = { read_globals = { "_ENV" } }
 files["lua/rucat/cli.lua"] = { std = "lua54", read_globals = { "rucat" } }
 files["lua/rucat/cli"] = { std = "lua54", read_globals = { "rucat" } }
 files["etc/rucat.lua"] = { std = "lua54" }

@@ -68,7 +68,7 @@ static void close_conn(ruc_conn_t *conn)
     uv_close((uv_handle_t *)&conn->pipe, on_closed);
     uv_close((uv_handle_t *)&conn->stall, on_closed);
     if (conn->greeted) {
-        ruc_log_audit(RUC_LOG_CONSOLE, "console %u of %s (uid %u, pid %d) is closed", conn->number,
+        ruc_log_audit(RUC_LOG_CONSOLE, "#%u %s (uid %u, pid %d) is closed", conn->number,
                       conn->user, (unsigned)conn->uid, (int)conn->pid);
     }
 }
@@ -97,8 +97,8 @@ static void close_soon(ruc_conn_t *conn, const char *why)
 static void on_stall(uv_timer_t *timer)
 {
     ruc_conn_t *conn = timer->data;
-    ruc_log(RUC_LOG_CONSOLE, RUC_WARN, "console %u of %s (pid %d) is let go: %s", conn->number,
-            conn->user, (int)conn->pid, conn->why != NULL ? conn->why : "it does not read");
+    ruc_log(RUC_LOG_CONSOLE, RUC_WARN, "#%u %s (pid %d) is let go: %s", conn->number, conn->user,
+            (int)conn->pid, conn->why != NULL ? conn->why : "it does not read");
     close_conn(conn);
 }
 
@@ -242,9 +242,8 @@ static void say_error(ruc_conn_t *conn, const char *text)
 
 static void audit(const ruc_conn_t *conn, const char *code, size_t len)
 {
-    ruc_log_audit(RUC_LOG_CONSOLE, "console %u of %s (uid %u, pid %d): %.*s", conn->number,
-                  conn->user, (unsigned)conn->uid, (int)conn->pid, (int)(len < 4000 ? len : 4000),
-                  code);
+    ruc_log_audit(RUC_LOG_CONSOLE, "#%u %s (uid %u, pid %d): %.*s", conn->number, conn->user,
+                  (unsigned)conn->uid, (int)conn->pid, (int)(len < 4000 ? len : 4000), code);
 }
 
 static void take_eval(ruc_conn_t *conn, json_int_t id, const json_t *message)
@@ -378,8 +377,8 @@ static void looked_up(uv_work_t *work, int status)
         return;
     }
     conn->greeted = true;
-    ruc_log_audit(RUC_LOG_CONSOLE, "console %u of %s (uid %u, pid %d) is open", conn->number,
-                  conn->user, (unsigned)conn->uid, (int)conn->pid);
+    ruc_log_audit(RUC_LOG_CONSOLE, "#%u %s (uid %u, pid %d) is open", conn->number, conn->user,
+                  (unsigned)conn->uid, (int)conn->pid);
     greet(conn);
     set_reading(conn, true);
 }
