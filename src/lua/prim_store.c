@@ -20,6 +20,7 @@
 #include "lua/options.h"
 #include "lua/prims.h"
 #include "lua/request.h"
+#include "lua/usage.h"
 #include "lua/value.h"
 #include "lua/view.h"
 
@@ -469,10 +470,10 @@ static int events_list(lua_State *L)
 
 void ruc_prim_store(lua_State *L)
 {
-    static const luaL_Reg engines[] = {{"get", engines_get},       {"list", engines_list},
-                                       {"create", engines_create}, {"verb", engines_verb},
-                                       {"note", engines_note},     {"hold", engines_hold},
-                                       {"logs", engines_logs},     {NULL, NULL}};
+    static const luaL_Reg engines[] = {
+        {"get", engines_get},   {"list", engines_list},       {"create", engines_create},
+        {"verb", engines_verb}, {"note", engines_note},       {"hold", engines_hold},
+        {"logs", engines_logs}, {"usage", ruc_engines_usage}, {NULL, NULL}};
     static const luaL_Reg system[] = {{"change", engines_change},
                                       {"remove", engines_remove},
                                       {"whole", engines_whole},

@@ -57,7 +57,7 @@ function progress:show(engine, seconds)
     local line = ("%s %s %s%s %.1fs"):format(bar(self.step), self.name, state, next_try(engine),
                                              seconds)
     self.step = self.step + 1
-    self.out:write("\r", text.cut(line, (self.tty.width() or 80) - 1), "\27[K")
+    self.out:write("\r", text.cut(line, (self.tty.size() or 80) - 1), "\27[K")
     self.out:flush()
   elseif state ~= self.last then
     self.out:write(("%s: %s%s\n"):format(self.name, state, next_try(engine)))
