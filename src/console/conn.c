@@ -217,12 +217,9 @@ void ruc_conn_end(ruc_conn_t *conn, const char *type, const char *text)
         return;
     }
     if (text != NULL && conn->why == NULL) {
-        ruc_session_cancel(conn->session);
-        ruc_conn_say(conn, type, text, strlen(text));
+        ruc_conn_say(conn, type, text, strlen(text)); /* before the line that this ends */
     }
-    if (!conn->closing) {
-        close_conn(conn);
-    }
+    close_conn(conn);
 }
 
 /* ---- reading ---- */
