@@ -246,6 +246,9 @@ export ASAN_OPTIONS=${ASAN_OPTIONS:-abort_on_error=0:detect_stack_use_after_retu
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 specs build-sanitize spec/lua spec/e2e
 say "specs in $(seconds "$step")"
+step=$(now)
+specs build spec/browser
+say "specs with a browser in $(seconds "$step")"
 if ! $fast; then
     step=$(now)
     SPEC_JVM=1 specs build spec/jvm

@@ -66,7 +66,8 @@ build_packages() {
 
 # What the tests want beyond that.
 test_packages() {
-    printf '%s\n' lua-busted lua-check clang-format procps curl
+    printf '%s\n' lua-busted lua-check clang-format procps curl chromium \
+        chromium-driver
 }
 
 # What Sail and PySpark want; the argument "jvm" adds Java.

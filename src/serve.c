@@ -16,6 +16,7 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "lua/dispatch.h"
+#include "lua/follow.h"
 #include "lua/hold.h"
 #include "lua/job.h"
 #include "lua/monitor.h"
@@ -115,6 +116,7 @@ static void stop(serve_t *serve)
     app->closing = true;
     ruc_log(RUC_LOG_MAIN, RUC_INFO, again ? "hurrying" : "stopping");
     ruc_hold_end_all();
+    ruc_follow_end_all();
     ruc_console_close();
     if (serve->server != NULL && !serve->drained) {
         ruc_http_server_drain(serve->server, again ? 0 : drain_ms, on_drained, serve);
@@ -204,6 +206,10 @@ static int open_store(serve_t *serve, ruc_why_t *why)
         uv_run(&serve->loop, UV_RUN_ONCE);
     }
     rc = rc == 0 ? serve->load_rc : rc;
+    serve->app.keys = ruc_idempotency_new(serve->app.table);
+    if (rc == 0 && serve->app.keys == NULL) {
+        return ruc_why_set(why, UV_ENOMEM, "not enough memory");
+    }
     return rc < 0 ? ruc_why_set(why, rc, "the engines could not be read from the store: %s",
                                 ruc_err_text(rc))
                   : 0;
@@ -330,6 +336,7 @@ static void abandon(serve_t *serve)
 static void close_rest(serve_t *serve)
 {
     uv_run(&serve->loop, UV_RUN_DEFAULT);
+    ruc_idempotency_free(serve->app.keys);
     ruc_console_free();
     ruc_table_free(serve->app.table);
     if (RUC_FAILS(uv_loop_close(&serve->loop) != 0)) {

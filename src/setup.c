@@ -52,16 +52,6 @@ int ruc_setup_places(ruc_places_t *places, const char *config, ruc_why_t *why)
     return 0;
 }
 
-void ruc_setup_lay_flags(ruc_config_t *config)
-{
-    for (size_t i = 0; i < kept.count; i++) {
-        ruc_why_t why;
-        if (ruc_config_set_text(config, kept.keys[i].path, kept.keys[i].text, &why) < 0) {
-            ruc_log(RUC_LOG_CONFIG, RUC_ERROR, "%s", why.text); /* it was right at the start */
-        }
-    }
-}
-
 /* SPARK_HOME and JAVA_HOME stand in for keys that nothing else has set. */
 static void lay_homes(ruc_config_t *config)
 {
@@ -73,6 +63,17 @@ static void lay_homes(ruc_config_t *config)
             ruc_config_set_text(config, homes[i][0], home, NULL);
         }
     }
+}
+
+void ruc_setup_lay_flags(ruc_config_t *config)
+{
+    for (size_t i = 0; i < kept.count; i++) {
+        ruc_why_t why;
+        if (ruc_config_set_text(config, kept.keys[i].path, kept.keys[i].text, &why) < 0) {
+            ruc_log(RUC_LOG_CONFIG, RUC_ERROR, "%s", why.text); /* it was right at the start */
+        }
+    }
+    lay_homes(config);
 }
 
 static int say(const ruc_config_report_t *report, const char *after)

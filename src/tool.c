@@ -11,6 +11,7 @@
 #include "lua/fileset.h"
 #include "lua/job.h"
 #include "lua/scripts.h"
+#include "lua/tty.h"
 #include "lua/vm.h"
 
 typedef struct tool {
@@ -30,7 +31,9 @@ static void tool_over(void *arg, ruc_outcome_t outcome, lua_State *co, int n)
 {
     tool_t *tool = arg;
     tool->over = true;
-    if (outcome != RUC_JOB_OK) {
+    if (outcome == RUC_JOB_CANCELLED && ruc_tty_interrupted() > 0) {
+        tool->exit_code = 128 + ruc_tty_interrupted(); /* as a shell tells of a signal */
+    } else if (outcome != RUC_JOB_OK) {
         tool->exit_code = 1; /* job.c has logged why, with a traceback */
     } else if (n > 0 && lua_isinteger(co, 1)) {
         tool->exit_code = (int)lua_tointeger(co, 1);

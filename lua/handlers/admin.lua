@@ -7,8 +7,11 @@ local function allowed(req)
   end
 end
 
+local api = require("rucat.api")
+
 return {
-  ["POST /v1/admin/reload"] = function(req)
+  ["POST /v1/admin/reload"] = api.route { summary = "Reload scripts and configuration",
+    answers = { [200] = "Object", [422] = "Problem" }, handle = function(req)
     local status, body, headers = allowed(req)
     if status then
       return status, body, headers
@@ -26,13 +29,14 @@ return {
       errors[i] = { field = where or "", message = what or line }
     end
     return rucat.http.problem(422, table.concat(failed.errors, "\n"), errors)
-  end,
+  end },
 
-  ["GET /v1/admin/scripts"] = function(req)
+  ["GET /v1/admin/scripts"] = api.route { summary = "Which scripts serve, and the last error",
+    answers = { [200] = "Object" }, handle = function(req)
     local status, body, headers = allowed(req)
     if status then
       return status, body, headers
     end
     return 200, rucat.server.scripts()
-  end,
+  end },
 }

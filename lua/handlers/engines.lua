@@ -13,63 +13,105 @@ local function precondition(req, engine)
   end
 end
 
-local function create(req)
-  if req.headers["idempotency-key"] then
-    return problem(422, "the header Idempotency-Key is not supported in this build")
+-- A create that is safe to repeat: the same key and body give the same engine (CONTRACT 3).
+-- Returns nothing when the create may go on (with what is to be kept), else what to answer.
+local function claim(req)
+  local header = req.headers["idempotency-key"]
+  if not header then
+    return
   end
-  local ok, status, body, headers = rucat.policy.allow(req.user, "create", nil)
-  if not ok then
-    return status, body, headers
+  if #header < 1 or #header > 255 or header:find("[^\x21-\x7e]") then
+    return nil, problem(422, "the header Idempotency-Key is wrong", {
+      { field = "Idempotency-Key", message = "expected 1 to 255 visible ASCII characters" } })
   end
-  local request
-  request, status, body, headers = req:json()
+  local outcome, value = rucat.store.keys.claim(req.user.name .. "/" .. header, req.body)
+  if outcome == "new" then
+    return value
+  elseif outcome == "same" then
+    local engine = engines.get(value)
+    if engine then
+      return nil, 201, engine, { location = "/v1/engines/" .. engine.id }
+    end
+    return nil, problem(404, "the engine that was made with this Idempotency-Key is deleted")
+  elseif outcome == "other" then
+    return nil, problem(422, "this Idempotency-Key was used with another body", {
+      { field = "Idempotency-Key", message = "used with another body" } })
+  elseif outcome == "busy" then
+    return nil, problem(409, "a create with this Idempotency-Key is under way")
+  end
+  return nil, problem(429, "too many creates are under way")
+end
+
+-- What is asked for, checked and admitted; or nil and what to answer.
+local function read_request(req)
+  local request, status, body, headers = req:json()
   if request == nil then
-    return status, body, headers
+    return nil, status, body, headers
   end
   local errors = validate.create(request)
   if #errors > 0 then
-    return problem(422, "the engine cannot be created as asked for", errors)
+    return nil, problem(422, "the engine cannot be created as asked for", errors)
   end
-
   local defaults = rucat.server.config("defaults")
   request.type = request.type or defaults.type
   request.platform = request.platform or defaults.platform
   request, status, body, headers = rucat.policy.admit(request, req.user)
   if not request then
-    return status, body, headers
+    return nil, status, body, headers
   end
-  errors = validate.create(request) -- the policy may have changed it
+  request.type = request.type or defaults.type -- the policy may have made a new one
+  request.platform = request.platform or defaults.platform
+  errors = validate.create(request)
   if #errors > 0 then
-    return problem(422, "the admission policy asked for an engine that cannot be", errors)
+    return nil, problem(503, "the admission policy asked for an engine that cannot be", errors,
+      "PolicyError")
   end
   if not rucat.server.has_template(request.type, request.platform) then
-    return problem(422, ("there is no template for type '%s' on platform '%s'"):format(
+    return nil, problem(422, ("there is no template for type '%s' on platform '%s'"):format(
       request.type, request.platform), {
       { field = "type", message = "expected one with a template; there are: " .. rucat.server.templates() },
     })
   end
+  return request
+end
 
+local function create(req)
+  local ok, status, body, headers = rucat.policy.allow(req.user, "create", nil)
+  if not ok then
+    return status, body, headers
+  end
+  local key
+  key, status, body, headers = claim(req)
+  if status then
+    return status, body, headers
+  end
+  local request
+  request, status, body, headers = read_request(req)
+  if not request then
+    if key then
+      rucat.store.keys.release(key.key)
+    end
+    return status, body, headers
+  end
   local engine, why, code = engines.create({
     name = request.name, type = request.type, platform = request.platform,
     version = request.version, config = request.config, labels = request.labels, env = request.env,
     address = request.endpoint, owner = req.user.name, state = "Pending", desired = "Running",
-    reason = "Starting", health = "unknown", epoch = 1, wanted_epoch = 1,
+    reason = "Starting", health = "unknown", epoch = 1, wanted_epoch = 1, idempotency = key,
   }, req.user.name)
   if not engine then
+    if key then
+      rucat.store.keys.release(key.key)
+    end
     return api.store_problem(why, code)
+  end
+  if key then
+    rucat.store.keys.settle(key.key, engine.id)
   end
   return 201, engine, { location = "/v1/engines/" .. engine.id }
 end
 
-local function list(req)
-  local query, status, body, headers = api.query(req, {
-    limit = validate.integer(1, 1000), cursor = validate.cursor,
-    state = validate.one_of("Pending", "Running", "Stopped"), type = validate.text,
-    platform = validate.text, name = validate.text, label = validate.text,
-  })
-  if not query then
-    return status, body, headers
-  end
+local function list(req, query)
   local limit = query.limit or 100
   local found, cursor, more = rucat.json.array(), query.cursor, true
   while more and #found < limit do
@@ -104,52 +146,47 @@ local function get(req)
 end
 
 -- start, stop, restart, delete: what the user must be allowed, and the verb.
-local function verb(name, ...)
+local function verb(name, summary, ...)
   local needed = { ... }
-  return function(req)
-    local engine, status, body, headers
-    for _, permission in ipairs(needed) do
-      engine, status, body, headers = api.engine(req, permission)
-      if not engine then
+  return api.route {
+    summary = summary,
+    query = { wait = validate.seconds(300) },
+    headers = { "If-Match" },
+    answers = { [202] = "Engine" },
+    handle = function(req, query)
+      local engine, status, body, headers
+      for _, permission in ipairs(needed) do
+        engine, status, body, headers = api.engine(req, permission)
+        if not engine then
+          return status, body, headers
+        end
+      end
+      status, body, headers = precondition(req, engine)
+      if status then
         return status, body, headers
       end
-    end
-    local query
-    query, status, body, headers = api.query(req, { wait = validate.seconds(300) })
-    if not query then
-      return status, body, headers
-    end
-    status, body, headers = precondition(req, engine)
-    if status then
-      return status, body, headers
-    end
-    local why, code
-    local id = engine.id
-    engine, why, code = engines.verb(id, name, req.user.name)
-    if not engine then
-      if code == "REFUSED" then
-        why = "the engine is being deleted"
+      local only = req.headers["if-match"] and engine.rev or nil -- also when somebody is faster now
+      local after, why, code = engines.verb(engine.id, name, req.user.name, only)
+      if not after and only and code == "CONFLICT" then
+        return problem(412, "the engine was changed meanwhile")
+      elseif not after then
+        return api.store_problem(code == "REFUSED" and "the engine is being deleted" or why, code)
       end
-      return api.store_problem(why, code)
-    end
-    if query.wait then
-      return 202, engines.hold(id, name, query.wait)
-    end
-    return 202, engine
-  end
+      if query.wait then
+        return 202, engines.hold(engine.id, name, query.wait)
+      end
+      return 202, after
+    end,
+  }
 end
 
-local function logs(req)
+local function logs(req, query)
   local engine, status, body, headers = api.engine(req, "logs")
   if not engine then
     return status, body, headers
   end
-  local query
-  query, status, body, headers = api.query(req, {
-    tail = validate.integer(0, 100000), follow = validate.later,
-  })
-  if not query then
-    return status, body, headers
+  if query.follow == "true" then
+    return 200, rucat.store.follow { logs = engine.id, lines = query.tail or -1 }
   end
   local text, why, code = engines.logs(engine.id, query.tail or -1)
   if not text then
@@ -159,12 +196,31 @@ local function logs(req)
 end
 
 return {
-  ["POST /v1/engines"] = create,
-  ["GET /v1/engines"] = list,
-  ["GET /v1/engines/{id}"] = get,
-  ["DELETE /v1/engines/{id}"] = verb("delete", "delete"),
-  ["POST /v1/engines/{id}/start"] = verb("start", "start"),
-  ["POST /v1/engines/{id}/stop"] = verb("stop", "stop"),
-  ["POST /v1/engines/{id}/restart"] = verb("restart", "stop", "start"),
-  ["GET /v1/engines/{id}/logs"] = logs,
+  ["POST /v1/engines"] = api.route {
+    summary = "Create an engine", body = "create", headers = { "Idempotency-Key" },
+    answers = { [201] = "Engine" }, handle = create,
+  },
+  ["GET /v1/engines"] = api.route {
+    summary = "List engines, oldest first",
+    query = {
+      limit = validate.integer(1, 1000), cursor = validate.cursor,
+      state = validate.one_of("Pending", "Running", "Stopped"), type = validate.text,
+      platform = validate.text, name = validate.text, label = validate.text,
+    },
+    answers = { [200] = "EngineList" }, handle = list,
+  },
+  ["GET /v1/engines/{id}"] = api.route {
+    summary = "One engine, by id or name", headers = { "If-None-Match" },
+    answers = { [200] = "Engine", [304] = "" }, handle = get,
+  },
+  ["DELETE /v1/engines/{id}"] = verb("delete", "Stop an engine if needed and remove all it had", "delete"),
+  ["POST /v1/engines/{id}/start"] = verb("start", "Start an engine", "start"),
+  ["POST /v1/engines/{id}/stop"] = verb("stop", "Stop an engine", "stop"),
+  ["POST /v1/engines/{id}/restart"] = verb("restart", "Restart an engine; a stopped one is started",
+    "stop", "start"),
+  ["GET /v1/engines/{id}/logs"] = api.route {
+    summary = "The log of an engine's driver, over its restarts",
+    query = { tail = validate.integer(0, 100000), follow = validate.one_of("true", "false") },
+    answers = { [200] = "text/plain" }, handle = logs,
+  },
 }

@@ -6,13 +6,30 @@ local validate = require("rucat.validate")
 
 local readers = { limit = validate.integer(1, 1000), cursor = validate.cursor }
 
-local function refuse_stream(req)
-  if (req.headers.accept or ""):find("text/event-stream", 1, true) then
-    return problem(406, "following events is not supported in this build")
-  end
+-- Does the client want to follow (server-sent events)? Then what to send on from: the id it has seen
+-- last, which a browser repeats by itself when it connects again.
+local function wants_stream(req)
+  return (req.headers.accept or ""):find("text/event-stream", 1, true) ~= nil
 end
 
--- A page of events that `visible` lets through.
+local function stream(req, engine)
+  local last = req.headers["last-event-id"]
+  if last then
+    local id, why = validate.cursor.read(last)
+    if id and rucat.clock.id_time(id) > rucat.clock.now() + 60 then
+      id, why = nil, "an event id from the future"
+    end
+    if not id then
+      return problem(422, "the header Last-Event-ID is wrong", {
+        { field = "Last-Event-ID", message = why } })
+    end
+  end
+  return 200, rucat.store.follow {
+    events = engine and engine.id or "", after = last or "", replay = last ~= nil, user = req.user,
+  }
+end
+
+-- A page of events that `visible` lets through; what it returns beside false is the answer.
 local function page(query, engine, visible)
   local limit = query.limit or 100
   local found, cursor, more = rucat.json.array(), query.cursor, true
@@ -25,52 +42,50 @@ local function page(query, engine, visible)
     more = more_or_why
     for _, event in ipairs(events) do
       cursor = event.id
-      if visible(event) then
+      local ok, status, body, headers = visible(event)
+      if ok then
         found[#found + 1] = event
+      elseif status == 503 then -- the policy failed
+        return status, body, headers
       end
     end
   end
   return 200, { events = found, next_cursor = more and cursor or rucat.json.null }
 end
 
-local function of_one(req)
-  local status, body, headers = refuse_stream(req)
-  if status then
-    return status, body, headers
-  end
-  local engine
-  engine, status, body, headers = api.engine(req, "read")
+local function of_one(req, query)
+  local engine, status, body, headers = api.engine(req, "read")
   if not engine then
     return status, body, headers
   end
-  local query
-  query, status, body, headers = api.query(req, readers)
-  if not query then
-    return status, body, headers
+  if wants_stream(req) then
+    return stream(req, engine)
   end
   return page(query, engine.id, function() return true end)
 end
 
-local function of_all(req)
-  local status, body, headers = refuse_stream(req)
-  if status then
-    return status, body, headers
-  end
-  local query
-  query, status, body, headers = api.query(req, readers)
-  if not query then
-    return status, body, headers
+local function of_all(req, query)
+  if wants_stream(req) then
+    return stream(req, nil)
   end
   return page(query, nil, function(event)
     local engine = rucat.store.engines.get(event.engine)
     if not engine then
       return req.user.role == "admin" -- it is gone; nobody else can be asked about
     end
-    return (rucat.policy.allow(req.user, "read", engine))
+    return rucat.policy.allow(req.user, "read", engine)
   end)
 end
 
+local answers = { [200] = { "EventList", "text/event-stream" } }
+
 return {
-  ["GET /v1/events"] = of_all,
-  ["GET /v1/engines/{id}/events"] = of_one,
+  ["GET /v1/events"] = api.route {
+    summary = "What happened; Accept: text/event-stream follows", query = readers,
+    headers = { "Last-Event-ID" }, answers = answers, handle = of_all,
+  },
+  ["GET /v1/engines/{id}/events"] = api.route {
+    summary = "What happened to one engine; Accept: text/event-stream follows", query = readers,
+    headers = { "Last-Event-ID" }, answers = answers, handle = of_one,
+  },
 }

@@ -26,6 +26,23 @@ function api.query(req, readers)
   return values
 end
 
+-- A route that says what it is: { summary =, query = readers, body =, answers = { [status] = schema },
+-- headers =, handle = function(req, query) }. The query is checked before `handle` is called, and GET
+-- /openapi.json is made of the same words.
+function api.route(doc)
+  local readers, handle = doc.query or {}, doc.handle
+  return {
+    doc = doc,
+    handle = function(req)
+      local query, status, body, headers = api.query(req, readers)
+      if not query then
+        return status, body, headers
+      end
+      return handle(req, query)
+    end,
+  }
+end
+
 -- What the store's refusals mean to a client.
 local statuses = {
   NOTFOUND = 404, EXISTS = 409, REFUSED = 409, CONFLICT = 409, FULL = 429, INVALID = 422,

@@ -27,6 +27,11 @@ function decide.forget(id)
   end
 end
 
+-- A reason is a word or two: what a policy or template gives as one is shown and counted.
+function decide.is_reason(value)
+  return type(value) == "string" and #value >= 1 and #value <= 64 and not value:find("%c")
+end
+
 local function check_restart(answer)
   if type(answer) ~= "table" or type(answer.restart) ~= "boolean" then
     return "it must return { restart = true|false, ... }"
@@ -35,8 +40,8 @@ local function check_restart(answer)
   if delay ~= nil and (type(delay) ~= "number" or delay < 0 or delay > 86400 or delay ~= delay) then
     return "delay must be 0 to 86400 seconds"
   end
-  if answer.reason ~= nil and type(answer.reason) ~= "string" then
-    return "reason must be a text"
+  if answer.reason ~= nil and not decide.is_reason(answer.reason) then
+    return "reason must be a text of 1 to 64 bytes"
   end
 end
 

@@ -12,6 +12,7 @@ local decide = require("rucat.decide")
 
 local HISTORY_MAX = 32
 local AGAIN = 0
+local MESSAGE_MAX = 8192 -- bytes
 
 -- Per engine: busy and again (one look at a time), probing, failures, next_probe.
 local memory = {}
@@ -23,6 +24,17 @@ local function mind(id)
     memory[id] = m
   end
   return m
+end
+
+-- Sets m[field] as long as what is returned is not closed: also when the job is ended in the middle.
+local function during(m, field)
+  m[field] = true
+  return setmetatable({}, { __close = function() m[field] = false end })
+end
+
+-- What a script has to say, as a record can hold it.
+local function words_of(value)
+  return (tostring(value):sub(1, MESSAGE_MAX):gsub("\0", "?"))
 end
 
 -- A plain table of what clients see of an engine, for policies.
@@ -55,8 +67,18 @@ end
 
 -- ---- starting ----
 
--- A template may leave the port to ctx.port without saying so twice.
+local function is_address(value)
+  return value == nil or type(value) == "string" and #value <= 1024 and not value:find("[%c%s]")
+end
+
+-- What is kept of the plan in the record, or nil and what is wrong. A template may leave the port to
+-- ctx.port without saying so twice.
 local function complete(plan, ctx)
+  for _, field in ipairs { "endpoint", "ui" } do
+    if not is_address(plan[field]) then
+      return nil, field .. ": expected an address as \"sc://127.0.0.1:%d\""
+    end
+  end
   local ready = plan.ready
   if type(ready) == "table" and ready.tcp and not ready.log and not ready.port then
     ready.port = ctx.port
@@ -75,21 +97,27 @@ end
 local function submit(e, epoch, instance)
   local fine, ctx = pcall(context, e, epoch, instance)
   if not fine then
-    return nil, "StartFailed", ctx
+    return nil, "StartFailed", words_of(ctx)
   end
   local engine = engines.whole(e)
   local ok, plan, reason, message = policy.submit(engine, ctx)
   if not ok then
-    return nil, "TemplateError", plan
+    return nil, "TemplateError", words_of(plan)
   end
   if type(plan) == "table" then
-    return plan, complete(plan, ctx)
+    local told, wrong = complete(plan, ctx)
+    if not told then
+      return nil, "TemplateError", wrong
+    end
+    return plan, told
   end
-  if plan ~= nil or type(reason) ~= "string" then
+  if plan ~= nil or not decide.is_reason(reason) then
     return nil, "TemplateError", "submit must return a plan, or nil, a reason and a message"
   end
-  return nil, reason, message ~= nil and tostring(message) or ""
+  return nil, reason, message ~= nil and words_of(message) or ""
 end
+
+local ended_by_itself
 
 -- Writes the intent to start `epoch` and starts its driver. A record in Pending without a driver is
 -- an intent that was not carried out: the same epoch is started again.
@@ -118,9 +146,13 @@ local function begin(e, automatic)
   if automatic then
     driver.count_restart()
   end
-  local ok, why = driver.start(e, plan)
-  if not ok then
+  local ok, why, code = driver.start(e, plan)
+  if not ok and code == "CLOSED" then
+    return -- the server is stopping: the intent stands, the next one carries it out
+  elseif not ok and (code == "INVALID" or code == "TOOBIG" or code == "EINVAL") then
     write(e, stopped("TemplateError", why))
+  elseif not ok then
+    ended_by_itself(e, { exit = {}, tail = "", why = why })
   end
   driver.prune(e.id)
 end
@@ -188,7 +220,7 @@ local function exit_record(exit)
 end
 
 -- The driver has ended although it was wanted: the restart policy decides.
-local function ended_by_itself(e, seen)
+function ended_by_itself(e, seen)
   local reason, message = cause(e, seen)
   local now = clock.now()
   local ended = seen.ended or now
@@ -277,19 +309,13 @@ local function act_on_unhealthy(e, why)
   end
 end
 
--- A job of its own: a slow probe delays nobody else.
-local function probe(id)
-  local m = mind(id)
+local function probe_once(id, m, interval, timeout, failures)
   local e = engines.get(id)
-  local interval, timeout, failures = decide.health_numbers()
   local ok, why = false, "no heartbeat of rucat-engine"
   local seen = e and driver.seen(id)
   if seen and (not seen.beat_age or seen.beat_age <= 3 * (e.plan.beat or 10) + 1) then
     ok, why = decide.probe(e, copy(e), timeout)
   end
-  m.probing = false
-  m.next_probe = clock.monotonic() + interval
-  driver.put(id, interval)
   local now = engines.get(id)
   if not now or not e or now.state ~= "Running" or now.epoch ~= e.epoch or now.ending ~= "" then
     return
@@ -305,13 +331,26 @@ local function probe(id)
   if m.failures < failures then
     return
   end
-  why = why ~= nil and tostring(why) or "the probe said no"
+  why = why ~= nil and words_of(why) or "the probe said no"
   if now.health ~= "unhealthy" then
     now = write(now, { health = "unhealthy", message = why })
   end
   if now then
     act_on_unhealthy(now, why)
   end
+end
+
+-- A job of its own: a slow probe delays nobody else.
+local function probe(id)
+  local m = mind(id)
+  local probing <close> = during(m, "probing") -- luacheck: ignore
+  local interval, timeout, failures = decide.health_numbers()
+  local fine, why = pcall(probe_once, id, m, interval, timeout, failures)
+  if not fine then
+    rucat.log.error("probing engine %s failed: %s", id, words_of(why))
+  end
+  m.next_probe = clock.monotonic() + interval
+  driver.put(id, interval)
 end
 
 -- ---- one look ----
@@ -322,9 +361,8 @@ local function look_running(e)
   if wait > 0 then
     return wait
   end
-  if not m.probing then
-    m.probing = true
-    driver.spawn(probe, e.id)
+  if not m.probing and not driver.spawn(probe, e.id) then
+    return 1 -- too many jobs just now
   end
 end
 
@@ -376,7 +414,12 @@ local function look_stopped(e)
     if not ok then
       rucat.log.error("engine %s: its files cannot be removed: %s", e.name, why)
     end
-    engines.remove(e)
+    local gone, code
+    gone, why, code = engines.remove(e)
+    if not gone and code ~= "CONFLICT" and code ~= "NOTFOUND" then
+      rucat.log.error("engine %s was not removed: %s", e.name, why)
+      return 1
+    end
   elseif e.desired == "Stopped" then
     return
   elseif e.wanted_epoch > e.epoch then
@@ -414,11 +457,10 @@ local function attend(id)
     m.again = true
     return
   end
-  m.busy = true
+  local busy <close> = during(m, "busy") -- luacheck: ignore
   local fine, wait = pcall(look, id)
-  m.busy = false
   if not fine then
-    rucat.log.error("reconciling engine %s failed: %s", id, wait)
+    rucat.log.error("reconciling engine %s failed: %s", id, words_of(wait))
     driver.put(id, 5)
   elseif m.again or wait == AGAIN then
     m.again = false
@@ -430,6 +472,9 @@ end
 
 return function()
   while true do
-    driver.spawn(attend, driver.next())
+    local id = driver.next()
+    if id and not driver.spawn(attend, id) then
+      driver.put(id, 1) -- too many jobs just now
+    end
   end
 end

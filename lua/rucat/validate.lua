@@ -40,27 +40,38 @@ function check.version(value)
   end
 end
 
--- A map of at most `most` entries whose values are of the given types.
-local function map_error(value, most, types, expected)
+local NAMED_MAX = 10 -- entries that are wrong, in one message
+
+-- What is wrong with one entry of a map; nil when it is fine.
+local function entry_error(key, item, types, expected)
+  if #key < 1 or #key > 256 or key:find("%c") then
+    return "a key must be 1 to 256 characters without control characters"
+  elseif not types[type(item)] then
+    return ("'%s': expected %s"):format(key, expected)
+  elseif type(item) == "string" and (#item > 65536 or item:find("\0", 1, true)) then
+    return ("'%s': at most 65536 bytes, without NUL"):format(key)
+  end
+end
+
+-- A map of at most `most` entries whose values are of the given types; `also(key)` may find more.
+local function map_error(value, most, types, expected, also)
   if not is_map(value) then
     return "expected an object"
   end
-  local count = 0
+  local count, wrong = 0, {}
   for key, item in pairs(value) do
     count = count + 1
-    if #key < 1 or #key > 256 or key:find("%c") then
-      return "a key must be 1 to 256 characters without control characters"
+    if type(key) ~= "string" then -- not from JSON, but from a policy
+      return "expected an object"
     end
-    if not types[type(item)] then
-      return ("'%s': expected %s"):format(key, expected)
-    end
-    if type(item) == "string" and (#item > 65536 or item:find("\0", 1, true)) then
-      return ("'%s': at most 65536 bytes, without NUL"):format(key)
-    end
+    wrong[#wrong + 1] = entry_error(key, item, types, expected) or also and also(key) or nil
   end
   if count > most then
     return ("at most %d entries"):format(most)
   end
+  table.sort(wrong)
+  local more = #wrong > NAMED_MAX and ("; and %d more"):format(#wrong - NAMED_MAX) or ""
+  return #wrong > 0 and table.concat(wrong, "; ", 1, math.min(#wrong, NAMED_MAX)) .. more or nil
 end
 
 function check.config(value)
@@ -73,21 +84,39 @@ function check.labels(value)
 end
 
 function check.env(value)
-  local wrong = map_error(value, 256, { string = true }, "a string")
-  if wrong then
-    return wrong
-  end
-  for key in pairs(value) do
+  return map_error(value, 256, { string = true }, "a string", function(key)
     if not key:find("^[%a_][%w_]*$") then
       return ("'%s' is not the name of an environment variable"):format(key)
+    elseif key == "RUCAT_INSTANCE" or key == "RUCAT_EPOCH" then
+      return ("'%s' is set by rucat itself"):format(key)
     end
-  end
+  end)
 end
 
 function check.endpoint(value)
   if type(value) ~= "string" or #value > 1024 or not value:find("^%a[%w+.-]*://[^%s%c/]+:%d+[^%s%c]*$") then
     return "expected an address as sc://HOST:PORT"
   end
+end
+
+-- The same, as JSON Schema (for OpenAPI).
+local map_of = function(kinds) return { type = "object", additionalProperties = { type = rucat.json.array(kinds) } } end
+local name_schema = function(most)
+  return { type = "string", minLength = 1, maxLength = most, pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" }
+end
+
+function validate.schema()
+  return {
+    type = "object", required = rucat.json.array { "name" }, additionalProperties = false,
+    properties = {
+      name = name_schema(63), type = name_schema(32), platform = name_schema(32),
+      version = { type = "string", minLength = 1, maxLength = 32, pattern = "^[A-Za-z0-9._+-]+$" },
+      config = map_of { "string", "number", "boolean" }, labels = map_of { "string" },
+      env = { type = "object", additionalProperties = { type = "string" },
+        propertyNames = { pattern = "^[A-Za-z_][A-Za-z0-9_]*$" } },
+      endpoint = { type = "string", maxLength = 1024, pattern = "^[A-Za-z][A-Za-z0-9+.-]*://[^ /]+:[0-9]+$" },
+    },
+  }
 end
 
 local later = { app = true, idle_timeout = true, ttl = true }
@@ -104,7 +133,9 @@ function validate.create(body)
     return errors
   end
   for field, value in pairs(body) do
-    if value == null then
+    if type(field) ~= "string" then
+      wrong("", "expected an object")
+    elseif value == null then
       body[field] = nil
     elseif later[field] then
       wrong(field, "not supported in this build")
@@ -129,8 +160,8 @@ function validate.create(body)
   return errors
 end
 
--- Reads the query by a table of field -> reader(text) -> value or nil, message. Returns the values,
--- or nil and the list of errors.
+-- Reads the query by a table of field -> { read = function(text) -> value or nil, message, schema = JSON
+-- Schema of it }. Returns the values, or nil and the list of errors.
 function validate.query(query, readers)
   local values, errors = {}, {}
   for field, text in pairs(query) do
@@ -138,7 +169,7 @@ function validate.query(query, readers)
     if not reader then
       errors[#errors + 1] = { field = field, message = "unknown parameter" }
     else
-      local value, message = reader(text)
+      local value, message = reader.read(text)
       if value == nil then
         errors[#errors + 1] = { field = field, message = message }
       else
@@ -156,54 +187,70 @@ end
 -- Readers for validate.query.
 
 function validate.integer(low, high)
-  return function(text)
-    local value = text:find("^%d+$") and math.tointeger(tonumber(text))
-    if not value or value < low or value > high then
-      return nil, ("expected a whole number from %d to %d"):format(low, high)
-    end
-    return value
-  end
+  return {
+    schema = { type = "integer", minimum = low, maximum = high },
+    read = function(text)
+      local value = text:find("^%d+$") and math.tointeger(tonumber(text))
+      if not value or value < low or value > high then
+        return nil, ("expected a whole number from %d to %d"):format(low, high)
+      end
+      return value
+    end,
+  }
 end
 
 function validate.seconds(most)
-  return function(text)
-    local value, why = rucat.clock.duration(text)
-    if not value then
-      return nil, why
-    elseif value > most then
-      return nil, ("at most %g seconds"):format(most)
-    end
-    return value
-  end
+  return {
+    schema = { type = "string", pattern = "^[0-9]+(\\.[0-9]+)?(ms|s|m|h|d)?$",
+      description = ("a duration: 10ms, 30s, 5m, or seconds; at most %g s"):format(most) },
+    read = function(text)
+      local value, why = rucat.clock.duration(text)
+      if not value then
+        return nil, why
+      elseif value > most then
+        return nil, ("at most %g seconds"):format(most)
+      end
+      return value
+    end,
+  }
 end
 
 function validate.one_of(...)
   local names = { ... }
-  return function(text)
-    for _, name in ipairs(names) do
-      if name == text then return text end
-    end
-    return nil, "expected one of " .. table.concat(names, ", ")
-  end
+  return {
+    schema = { enum = rucat.json.array(names) },
+    read = function(text)
+      for _, name in ipairs(names) do
+        if name == text then return text end
+      end
+      return nil, "expected one of " .. table.concat(names, ", ")
+    end,
+  }
 end
 
-function validate.text(text)
-  if #text > 1024 then
-    return nil, "at most 1024 bytes"
-  end
-  return text
-end
+validate.text = {
+  schema = { type = "string", maxLength = 1024 },
+  read = function(text)
+    if #text > 1024 then
+      return nil, "at most 1024 bytes"
+    end
+    return text
+  end,
+}
 
 -- A cursor is the id of the last thing that was seen.
-function validate.cursor(text)
-  if not text:find("^[0-7][0-9a-hjkmnp-tv-z]+$") or #text ~= 26 then
-    return nil, "not a cursor of this server"
-  end
-  return text
+function validate.is_id(text)
+  return #text == 26 and text:find("^[0-7][0-9a-hjkmnp-tv-z]+$") ~= nil
 end
 
-function validate.later(_)
-  return nil, "not supported in this build"
-end
+validate.cursor = {
+  schema = { type = "string", pattern = "^[0-7][0-9a-hjkmnp-tv-z]{25}$" },
+  read = function(text)
+    if not validate.is_id(text) then
+      return nil, "not a cursor of this server"
+    end
+    return text
+  end,
+}
 
 return validate

@@ -191,6 +191,51 @@ describe("REST", function()
     assert.matches("^HTTP/1.1 413", answer)
   end)
 
+  it("makes one engine of one Idempotency-Key, over a restart of the server too", function()
+    local o <close> = support.start()
+    local function create(key, name)
+      return o:json("POST", "/v1/engines", ('{"name":"%s","type":"test"}'):format(name),
+                    { ["idempotency-key"] = key })
+    end
+    local status, first = create("k1", "once")
+    assert.are.equal(201, status)
+    local again, same = create("k1", "once")
+    assert.are.equal(201, again)
+    assert.are.equal(first.id, same.id)
+    assert.are.equal(422, (create("k1", "other")))
+    assert.are.equal(409, (create("k2", "once")))
+    assert.are.equal(422, (create(("x"):rep(256), "long")))
+    assert.are.equal(422, (create("x y", "space")))
+    o:kill9()
+    o:start_again()
+    again, same = create("k1", "once")
+    assert.are.equal(201, again)
+    assert.are.equal(first.id, same.id)
+    assert.are.equal(1, #o:get("/v1/engines").engines)
+  end)
+
+  it("makes one engine of many requests at once for a name", function()
+    local created, refused, other = 0, 0, 0
+    for _ = 1, 20 do
+      rucat.timer.after(0, function()
+        local status = s:json("POST", "/v1/engines", { name = "race", type = "test" })
+        if status == 201 then
+          created = created + 1
+        elseif status == 409 then
+          refused = refused + 1
+        else
+          other = other + 1
+        end
+      end)
+    end
+    support.eventually(function()
+      return created + refused + other == 20
+    end, 20)
+    assert.are.same({ 1, 19, 0 }, { created, refused, other })
+    s:json("DELETE", "/v1/engines/race")
+    s:until_gone("race")
+  end)
+
   it("answers 404 and 405 with Allow", function()
     for _, path in ipairs({ "/nope", "/v1/nope", "/v1/engines/", "/v1/engines/none", "/v1/engines/none/logs",
                             "/v1/engines/none/events", "/v1/engines/a%2Fb", "/v2/engines" }) do
@@ -211,12 +256,13 @@ describe("REST", function()
   end)
 
   it("gives an ETag, 304 and 412", function()
-    local engine = s:create({ name = "tag", config = { run = "exec sleep 1000" } })
+    s:create({ name = "tag", config = { run = "exec sleep 1000" } })
     finally(function()
       s:json("DELETE", "/v1/engines/tag")
       s:until_gone("tag")
     end)
-    engine = s:until_state("tag", "Running")
+    -- its first probe is a change too: after that it stays as it is
+    local engine = s:until_engine("tag", function(e) return e.health == "healthy" end)
     local answer = s:http("GET", "/v1/engines/tag")
     assert.are.equal(('W/"%d"'):format(engine.rev), answer.headers.etag)
     local same = s:http("GET", "/v1/engines/tag", nil, { ["if-none-match"] = answer.headers.etag })
@@ -257,6 +303,7 @@ describe("REST", function()
     assert.are.equal("403", ask("Host: localhost.evil.example\r\n"))
     assert.are.equal("403", ask("Host: localhost\r\nOrigin: http://evil.example\r\n"))
     assert.are.equal("403", ask("Host: localhost\r\nOrigin: null\r\n"))
+    assert.are.equal("403", ask("Host: localhost:3000\r\nOrigin: http://localhost:8080\r\n"))
     assert.are.equal("200", ask("Host: localhost\r\nOrigin: http://localhost\r\n"))
     assert.are.equal("400", ask(""))
   end)

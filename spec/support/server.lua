@@ -365,9 +365,13 @@ function server:until_no_driver(seconds)
   end, seconds or 10, "that no process of an engine is left")
 end
 
--- What a sanitizer says is a failure wherever it is said.
+-- What a sanitizer says is a failure wherever it is said: by the server, or by a rucat-engine.
 function server:check_output()
   local text = self:output()
+  if server.sanitized then
+    text = text .. select(2, server.run({ "find", self.state_dir, "-name", "helper.log", "-exec", "cat",
+                                          "{}", "+" }))
+  end
   local at = text:find("AddressSanitizer", 1, true) or text:find("LeakSanitizer", 1, true)
     or text:find(": runtime error: ", 1, true)
   if at then

@@ -59,7 +59,7 @@ static void close_conn(ruc_conn_t *conn)
     }
     conn->closing = true;
     DL_DELETE(ruc__consoles, conn);
-    ruc_follow_stop(conn);
+    ruc_console_follow_stop(conn);
     ruc_session_free(conn->session);
     conn->session = NULL;
     if (conn->looking) {
@@ -304,7 +304,7 @@ static void take_message(ruc_conn_t *conn, const char *body, size_t len)
     } else if (strcmp(type, "complete") == 0) {
         take_complete(conn, id, message);
     } else if (strcmp(type, "cancel") == 0) {
-        ruc_follow_stop(conn);
+        ruc_console_follow_stop(conn);
         ruc_session_cancel(conn->session);
     } else {
         say_error(conn, "a message's type is eval, complete or cancel");

@@ -32,7 +32,7 @@ typedef struct ruc_conn {
     ruc_wire_t wire;
     ruc_fileset_t *files; /* the shipped library */
     struct ruc_session *session;
-    ruc_follow_t follow;
+    ruc_console_follow_t follow;
     size_t queued;         /* bytes handed to uv_write and not written */
     unsigned long dropped; /* outputs that found no room */
     const char *why;       /* a reason to close it that came up inside a job; static */

@@ -71,7 +71,7 @@ static void on_wake(uv_async_t *handle)
     }
 }
 
-int ruc_follow_open(uv_loop_t *loop)
+int ruc_console_follow_open(uv_loop_t *loop)
 {
     int rc = uv_mutex_init(&tap.lock);
     if (rc < 0) {
@@ -95,7 +95,7 @@ static void wake_closed(uv_handle_t *handle)
     ruc_buf_free(&tap.lines);
 }
 
-void ruc_follow_close(void)
+void ruc_console_follow_close(void)
 {
     if (tap.open) {
         tap.open = false;
@@ -104,7 +104,7 @@ void ruc_follow_close(void)
     }
 }
 
-void ruc_follow_log(ruc_conn_t *conn, ruc_log_level_t level)
+void ruc_console_follow_log(ruc_conn_t *conn, ruc_log_level_t level)
 {
     conn->follow.level = level;
     if (!conn->follow.log) {
@@ -120,7 +120,7 @@ void ruc_follow_log(ruc_conn_t *conn, ruc_log_level_t level)
 /* "12:30:01 team-a: Pending -> Running, Ready, healthy" */
 static void changed(ruc_watcher_t *watcher, ruc_record_t *before, ruc_record_t *after)
 {
-    ruc_follow_t *follow = (ruc_follow_t *)watcher;
+    ruc_console_follow_t *follow = (ruc_console_follow_t *)watcher;
     const ruc_record_t *record = after != NULL ? after : before;
     char at[RUC_RFC3339_SIZE], text[1500];
     int len;
@@ -153,9 +153,9 @@ static void changed(ruc_watcher_t *watcher, ruc_record_t *before, ruc_record_t *
     }
 }
 
-void ruc_follow_events(ruc_conn_t *conn, const char *engine)
+void ruc_console_follow_events(ruc_conn_t *conn, const char *engine)
 {
-    ruc_follow_t *follow = &conn->follow;
+    ruc_console_follow_t *follow = &conn->follow;
     snprintf(follow->engine, sizeof follow->engine, "%s", engine == NULL ? "" : engine);
     if (!follow->events) {
         follow->events = true;
@@ -165,12 +165,12 @@ void ruc_follow_events(ruc_conn_t *conn, const char *engine)
     }
 }
 
-int ruc_follow_stop(ruc_conn_t *conn)
+int ruc_console_follow_stop(ruc_conn_t *conn)
 {
-    ruc_follow_t *follow = &conn->follow;
+    ruc_console_follow_t *follow = &conn->follow;
     int n = follow->events + follow->log;
     if (follow->events) {
-        ruc_table_unwatch(&follow->watcher);
+        ruc_table_unwatch(conn->app->table, &follow->watcher);
         follow->events = false;
     }
     if (follow->log) {

@@ -18,18 +18,18 @@ typedef struct ruc_follow {
     bool events, log;
     char engine[27]; /* only this one; "" all */
     ruc_log_level_t level;
-} ruc_follow_t;
+} ruc_console_follow_t;
 
 /* Opens and closes what brings log lines from other threads to the loop. */
-int ruc_follow_open(uv_loop_t *loop);
-void ruc_follow_close(void);
+int ruc_console_follow_open(uv_loop_t *loop);
+void ruc_console_follow_close(void);
 
 /* From now on tell of changes of the engine (an id; NULL all), or of log lines from that level on.
  * Following anew replaces what was followed of that kind. */
-void ruc_follow_events(struct ruc_conn *conn, const char *engine);
-void ruc_follow_log(struct ruc_conn *conn, ruc_log_level_t level);
+void ruc_console_follow_events(struct ruc_conn *conn, const char *engine);
+void ruc_console_follow_log(struct ruc_conn *conn, ruc_log_level_t level);
 
 /* Stops both; how many there were. */
-int ruc_follow_stop(struct ruc_conn *conn);
+int ruc_console_follow_stop(struct ruc_conn *conn);
 
 #endif

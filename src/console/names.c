@@ -30,7 +30,7 @@ static int host_write(lua_State *L)
 /* follow_events([id]) */
 static int host_follow_events(lua_State *L)
 {
-    ruc_follow_events(conn_of(L), luaL_optstring(L, 1, NULL));
+    ruc_console_follow_events(conn_of(L), luaL_optstring(L, 1, NULL));
     return 0;
 }
 
@@ -43,13 +43,13 @@ static ruc_log_level_t check_level(lua_State *L, int index)
 
 static int host_follow_log(lua_State *L)
 {
-    ruc_follow_log(conn_of(L), check_level(L, 1));
+    ruc_console_follow_log(conn_of(L), check_level(L, 1));
     return 0;
 }
 
 static int host_unfollow(lua_State *L)
 {
-    lua_pushinteger(L, ruc_follow_stop(conn_of(L)));
+    lua_pushinteger(L, ruc_console_follow_stop(conn_of(L)));
     return 1;
 }
 

@@ -129,7 +129,7 @@ int ruc_console_open(ruc_app_t *app, ruc_why_t *why)
     }
     rc = listen_on(fd, why);
     if (rc == 0) {
-        rc = ruc_follow_open(app->loop);
+        rc = ruc_console_follow_open(app->loop);
         if (rc < 0) {
             uv_close((uv_handle_t *)&server.listener, NULL);
             ruc_why_set(why, rc, "console: %s", uv_strerror(rc));
@@ -152,7 +152,7 @@ void ruc_console_close(void)
     while (ruc__consoles != NULL) {
         ruc_conn_end(ruc__consoles, "bye", "the server is stopping");
     }
-    ruc_follow_close();
+    ruc_console_follow_close();
     unlink(server.path);
     uv_close((uv_handle_t *)&server.listener, NULL);
 }

@@ -1,13 +1,16 @@
 /* config.c - see config.h. */
 #include "core/config.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/check.h"
+#include "core/log.h"
 
 typedef struct key {
     const char *path;
@@ -21,6 +24,7 @@ static const config_key_t table[] = {
     RUC_CONFIG_KEYS(XX)
 #undef XX
 };
+#define MOST 1e12 /* of any number: bytes, seconds or things */
 #define KEY_COUNT (sizeof table / sizeof table[0])
 
 static const config_key_t *find_key(const char *path)
@@ -153,7 +157,8 @@ static bool fits(char type, const json_t *value)
     case 's':
         return json_is_string(value);
     case 'n':
-        return json_is_number(value) && json_number_value(value) >= 0;
+        return json_is_number(value) && json_number_value(value) >= 0 &&
+               json_number_value(value) <= MOST;
     case 'b':
         return json_is_boolean(value);
     case 'l':
@@ -398,8 +403,50 @@ int ruc_config_address(const char *text, char host[256], int *port)
 
 bool ruc_config_loopback(const char *host)
 {
-    return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
-           (strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == strlen(host));
+    struct in_addr four;
+    struct in6_addr six;
+    return strcasecmp(host, "localhost") == 0 ||
+           (inet_pton(AF_INET, host, &four) == 1 && (ntohl(four.s_addr) >> 24) == 127) ||
+           (inet_pton(AF_INET6, host, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six));
+}
+
+/* Numbers that something could not work with, or that a cast could not hold. */
+static void check_numbers(const ruc_config_t *config, ruc_config_report_t *report)
+{
+    static const struct {
+        const char *path;
+        double low, high;
+    } bounds[] = {
+        {"monitor.interval", 0.1, 3600},  {"limits.lua_memory", 4 * 1024 * 1024, MOST},
+        {"limits.engines", 1, 1e9},       {"limits.jobs", 1, 1e9},
+        {"limits.connections", 1, 1e9},   {"limits.head", 1024, 1e9},
+        {"limits.body", 0, 1e9},          {"limits.head_time", 0.1, 86400},
+        {"limits.body_time", 0.1, 86400}, {"limits.idle_time", 0.1, 86400},
+        {"limits.log_file", 4096, MOST},  {"limits.drain", 0, 86400},
+    };
+    for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
+        double value = ruc_config_number(config, bounds[i].path);
+        if (value < bounds[i].low || value > bounds[i].high) {
+            report_add(report, bounds[i].path, "'%s' must be %.12g to %.12g", bounds[i].path,
+                       bounds[i].low, bounds[i].high);
+        }
+    }
+}
+
+static void check_groups(const ruc_config_t *config, ruc_config_report_t *report)
+{
+    const char *group;
+    json_t *level;
+    json_object_foreach(ruc_config_value(config, "log.groups"), group, level)
+    {
+        if (!ruc_log_group_known(group)) {
+            report_add(report, "log.groups", "'log.groups': there is no group '%s'", group);
+        } else if (ruc_log_level_of(json_string_value(level)) < 0) {
+            report_add(report, "log.groups",
+                       "'log.groups.%s' is '%s', expected one of 'debug', 'info', 'warn', 'error'",
+                       group, json_string_value(level));
+        }
+    }
 }
 
 static void check_choice(const ruc_config_t *config, const char *path, const char *const *choices,
@@ -449,11 +496,6 @@ void ruc_config_check(const ruc_config_t *config, ruc_config_report_t *report)
                    "auth = \"none\" written out",
                    host);
     }
-    double beat = ruc_config_number(config, "monitor.interval");
-    if (beat < 0.1 || beat > 3600) {
-        report_add(report, "monitor.interval", "'monitor.interval' must be 0.1 to 3600 seconds");
-    }
-    if (ruc_config_number(config, "limits.lua_memory") < 4 * 1024 * 1024) {
-        report_add(report, "limits.lua_memory", "'limits.lua_memory' must be at least 4194304");
-    }
+    check_numbers(config, report);
+    check_groups(config, report);
 }

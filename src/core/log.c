@@ -160,6 +160,11 @@ static int group_of(const char *name)
     return -1;
 }
 
+bool ruc_log_group_known(const char *group)
+{
+    return group_of(group) >= 0;
+}
+
 int ruc_log_set_level(const char *group, const char *level)
 {
     int value = ruc_log_level_of(level);

@@ -56,6 +56,9 @@ void ruc_log_close(void);
  * RUC_LOG_LEVELS. 0 or RUC_ENOTFOUND. */
 int ruc_log_set_level(const char *group, const char *level);
 
+/* True for the name of a group. */
+bool ruc_log_group_known(const char *group);
+
 /* True when a line of that level would be written; asks nothing else. */
 bool ruc_log_wants(ruc_log_group_t group, ruc_log_level_t level);
 

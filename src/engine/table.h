@@ -14,6 +14,7 @@
 #include <uv.h>
 
 #include "core/err.h"
+#include "engine/event.h"
 #include "engine/record.h"
 #include "store/store.h"
 
@@ -29,6 +30,13 @@ typedef struct ruc_watcher {
     void (*changed)(struct ruc_watcher *watcher, ruc_record_t *before, ruc_record_t *after);
     struct ruc_watcher *next, **link; /* the table's */
 } ruc_watcher_t;
+
+/* Somebody who wants to hear of events, in the order of their ids, once they are stored. May remove
+ * itself or others while it is called. */
+typedef struct ruc_listener {
+    void (*told)(struct ruc_listener *listener, const ruc_event_t *event);
+    struct ruc_listener *next, **link; /* the table's */
+} ruc_listener_t;
 
 /* Makes an empty table over `store` (borrowed; must live longer). `max`: bound on engines. NULL
  * without memory. */
@@ -74,7 +82,10 @@ int64_t ruc_table_last_beat(const ruc_table_t *table, const char *id);
 void ruc_table_flush(ruc_table_t *table);
 
 void ruc_table_watch(ruc_table_t *table, ruc_watcher_t *watcher);
-void ruc_table_unwatch(ruc_watcher_t *watcher);
+void ruc_table_unwatch(ruc_table_t *table, ruc_watcher_t *watcher);
+
+void ruc_table_listen(ruc_table_t *table, ruc_listener_t *listener);
+void ruc_table_unlisten(ruc_table_t *table, ruc_listener_t *listener);
 
 ruc_store_t *ruc_table_store(const ruc_table_t *table);
 

@@ -13,8 +13,16 @@ static json_t *fresh_start(const ruc_record_t *record)
 {
     uint64_t wanted =
         record->wanted_epoch > record->epoch ? record->wanted_epoch : record->epoch + 1;
-    return json_pack("{s:s, s:I, s:i, s:[], s:n}", "desired", "Running", "wanted_epoch",
-                     (json_int_t)wanted, "restarts", 0, "history", "next_start_at");
+    json_t *changes = json_pack("{s:s, s:I, s:i, s:[], s:n}", "desired", "Running", "wanted_epoch",
+                                (json_int_t)wanted, "restarts", 0, "history", "next_start_at");
+    /* Not BackOff any more, and no longer the reason of the end before: it is about to start. */
+    if (changes != NULL && record->state == RUC_STATE_STOPPED &&
+        (json_object_set_new(changes, "reason", json_string("Starting")) < 0 ||
+         json_object_set_new(changes, "message", json_string("")) < 0)) {
+        json_decref(changes);
+        return NULL;
+    }
+    return changes;
 }
 
 /* Who asks sees at once that a driver has to end first: nobody takes the old one for the new. */
@@ -88,6 +96,7 @@ typedef struct asked {
     ruc_table_t *table;
     char id[RUC_ULID_SIZE];
     char verb[8];
+    uint64_t rev; /* only this one; 0: any */
     char *by;
     int tries;
     ruc_table_cb cb;
@@ -121,6 +130,9 @@ static int try_verb(asked_t *asked)
     if (record == NULL) {
         return RUC_ENOTFOUND;
     }
+    if (asked->rev != 0 && asked->rev != record->rev) {
+        return RUC_ECONFLICT;
+    }
     int rc = 0;
     json_t *changes = ruc_verb_changes(record, asked->verb, &rc);
     if (changes == NULL) {
@@ -138,8 +150,8 @@ static int try_verb(asked_t *asked)
     return rc;
 }
 
-int ruc_verb(ruc_table_t *table, const char *id, const char *verb, const char *by, ruc_table_cb cb,
-             void *arg)
+int ruc_verb(ruc_table_t *table, const char *id, const char *verb, uint64_t rev, const char *by,
+             ruc_table_cb cb, void *arg)
 {
     asked_t *asked = calloc(1, sizeof *asked);
     char *name = strdup(by);
@@ -149,7 +161,7 @@ int ruc_verb(ruc_table_t *table, const char *id, const char *verb, const char *b
         return strlen(verb) >= sizeof asked->verb ? RUC_EINVALID : UV_ENOMEM;
     }
     ruc_record_t *record = ruc_table_find(table, id);
-    *asked = (asked_t){.table = table, .by = name, .cb = cb, .arg = arg};
+    *asked = (asked_t){.table = table, .rev = rev, .by = name, .cb = cb, .arg = arg};
     snprintf(asked->id, sizeof asked->id, "%s", record == NULL ? "" : record->id);
     memcpy(asked->verb, verb, strlen(verb));
     int rc = try_verb(asked);

@@ -282,6 +282,19 @@ void ruc_http_call_cancel(ruc_http_call_t *call)
     call_free(call);
 }
 
+void ruc_http_call_resume(ruc_http_call_t *call)
+{
+    ruc_http_client_t *client = call->client;
+    if (call->cancelled || !call->added || RUC_FAILS(client->inside)) {
+        return;
+    }
+    client->inside = true;
+    CURLcode rc = curl_easy_pause(call->easy, CURLPAUSE_CONT);
+    client->inside = false;
+    (void)RUC_FAILS(rc == CURLE_BAD_FUNCTION_ARGUMENT); /* other ends are reported by the multi */
+    after(client);
+}
+
 size_t ruc_http_client_active(const ruc_http_client_t *client)
 {
     return client->active;

@@ -33,6 +33,8 @@ typedef struct ruc_http_answer {
 typedef void (*ruc_http_call_cb)(void *arg, int rc, const ruc_http_answer_t *answer,
                                  const char *error);
 
+#define RUC_HTTP_PAUSE 1 /* of on_data */
+
 /* What to ask. Zero-initialise it; everything is copied by ruc_http_client_send. */
 typedef struct ruc_http_call_spec {
     const char *method; /* NULL: "GET" */
@@ -53,8 +55,12 @@ typedef struct ruc_http_call_spec {
     const char *proxy; /* NULL: none */
     /* Optional: takes the body piece by piece as it comes (a watch, SSE); max_body then does not
      * count. A result other than 0 ends the call with that code. `status` is the answer's. Must not
-     * cancel its own call: return UV_ECANCELED. */
+     * cancel its own call: return UV_ECANCELED. RUC_HTTP_PAUSE takes nothing: the piece comes again
+     * after ruc_http_call_resume, and the peer is held back until then. */
     int (*on_data)(void *arg, int status, const char *data, size_t len);
+    /* Optional: the answer's head is complete (of the last answer, where redirects are followed);
+     * `body` is "". Comes before on_data, at most once; valid during the call. */
+    void (*on_head)(void *arg, const ruc_http_answer_t *answer);
 } ruc_http_call_spec_t;
 
 /* A new client; NULL when memory is out. */
@@ -67,6 +73,9 @@ ruc_http_call_t *ruc_http_client_send(ruc_http_client_t *client, const ruc_http_
 
 /* Ends a call; its callback does not come. The call is gone. */
 void ruc_http_call_cancel(ruc_http_call_t *call);
+
+/* Lets a call go on that on_data has paused; on_data may be called from inside. */
+void ruc_http_call_resume(ruc_http_call_t *call);
 
 /* How many calls are under way. */
 size_t ruc_http_client_active(const ruc_http_client_t *client);

@@ -13,6 +13,37 @@
 
 /* ---- the answer as it comes ---- */
 
+/* What has come of the answer; `headers` has room for RUC__CALL_HEADERS. */
+static ruc_http_answer_t answer_of(ruc_http_call_t *call, ruc_http_header_t *headers)
+{
+    const char *at = ruc_buf_str(&call->text);
+    long status = 0;
+    for (size_t i = 0; i < call->header_count; i++) {
+        headers[i].name = at;
+        headers[i].value = at + strlen(at) + 1;
+        at = headers[i].value + strlen(headers[i].value) + 1;
+    }
+    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    return (ruc_http_answer_t){.status = (int)status,
+                               .headers = headers,
+                               .header_count = call->header_count,
+                               .body = ruc_buf_str(&call->body),
+                               .len = call->body.len};
+}
+
+/* A head is whole: tells of it, unless another one follows. */
+static void head_complete(ruc_http_call_t *call)
+{
+    ruc_http_header_t headers[RUC__CALL_HEADERS];
+    ruc_http_answer_t answer = answer_of(call, headers);
+    bool redirect = call->follows && answer.status >= 300 && answer.status < 400;
+    if (call->on_head != NULL && !call->cancelled && answer.status >= 200 && !redirect) {
+        void (*on_head)(void *, const ruc_http_answer_t *) = call->on_head;
+        call->on_head = NULL;
+        on_head(call->arg, &answer);
+    }
+}
+
 static size_t on_header(char *data, size_t one, size_t len, void *arg)
 {
     ruc_http_call_t *call = arg;
@@ -24,6 +55,10 @@ static size_t on_header(char *data, size_t one, size_t len, void *arg)
     }
     const char *colon = memchr(data, ':', len);
     size_t end = len;
+    if (len == 2 && data[0] == '\r') {
+        head_complete(call);
+        return len;
+    }
     while (end > 0 && strchr("\r\n \t", data[end - 1]) != NULL) {
         end--;
     }
@@ -61,6 +96,10 @@ static size_t on_body(char *data, size_t one, size_t len, void *arg)
         call->stop = call->on_data(call->arg, (int)status, data, len);
     } else if (call->on_data == NULL) {
         call->stop = ruc_buf_add(&call->body, data, len);
+    }
+    if (call->on_data != NULL && call->stop == RUC_HTTP_PAUSE && !call->cancelled) {
+        call->stop = 0;
+        return CURL_WRITEFUNC_PAUSE;
     }
     return call->stop == 0 && !call->cancelled ? len : CURL_WRITEFUNC_ERROR;
 }
@@ -207,6 +246,8 @@ int ruc__call_prepare(ruc_http_call_t *call, const ruc_http_call_spec_t *spec, r
     ruc_buf_init(&call->text, HEADER_BYTES);
     ruc_buf_init(&call->body, spec->max_body == 0 ? DEFAULT_BODY : spec->max_body);
     call->on_data = spec->on_data;
+    call->on_head = spec->on_head;
+    call->follows = spec->follow_redirects;
     if (set_headers(call, spec) < 0) {
         return ruc_why_set(why, UV_ENOMEM, "no memory");
     }
@@ -257,20 +298,6 @@ void ruc__call_report(ruc_http_call_t *call, CURLcode result)
         return;
     }
     ruc_http_header_t headers[RUC__CALL_HEADERS];
-    const char *at = ruc_buf_str(&call->text);
-    for (size_t i = 0; i < call->header_count; i++) {
-        headers[i].name = at;
-        headers[i].value = at + strlen(at) + 1;
-        at = headers[i].value + strlen(headers[i].value) + 1;
-    }
-    long status = 0;
-    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
-    ruc_http_answer_t answer = {
-        .status = (int)status,
-        .headers = headers,
-        .header_count = call->header_count,
-        .body = ruc_buf_str(&call->body),
-        .len = call->body.len,
-    };
+    ruc_http_answer_t answer = answer_of(call, headers);
     call->cb(call->arg, 0, &answer, NULL);
 }

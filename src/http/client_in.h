@@ -20,6 +20,8 @@ struct ruc_http_call {
     ruc_http_call_cb cb;
     void *arg;
     int (*on_data)(void *arg, int status, const char *data, size_t len);
+    void (*on_head)(void *arg, const ruc_http_answer_t *answer); /* NULL once it was called */
+    bool follows;                                                /* redirects */
     TAILQ_ENTRY(ruc_http_call) all;
     ruc_buf_t text; /* answer headers: name NUL value NUL ... */
     size_t header_count;

@@ -10,6 +10,7 @@
 #include "core/config.h"
 #include "engine/agenda.h"
 #include "engine/fleet.h"
+#include "engine/idempotency.h"
 #include "engine/table.h"
 #include "http/client.h"
 #include "http/server.h"
@@ -30,6 +31,7 @@ typedef struct ruc_app {
     bool closing; /* no new work */
     ruc_store_t *store;
     ruc_table_t *table;
+    ruc_idempotency_t *keys;
     ruc_fleet_t *fleet;
     ruc_agenda_t *agenda;
     ruc_http_client_t *client;

@@ -53,7 +53,7 @@ static int run_file(lua_State *L)
     if (!lua_istable(L, -1)) {
         return luaL_error(L, "%s: the file must return a table", run->path);
     }
-    run->tree = ruc_value_to_json(L, -1, &run->why);
+    run->tree = ruc_value_to_json(L, -1, false, &run->why);
     if (run->tree == NULL) {
         return luaL_error(L, "%s: %s", run->path, run->why.text);
     }

@@ -12,6 +12,7 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "lua/answer.h"
+#include "lua/follow.h"
 #include "lua/hold.h"
 #include "lua/job.h"
 #include "lua/request.h"
@@ -80,6 +81,8 @@ typedef struct rendering {
     const char *text;
     size_t len;
     ruc_record_t *record;
+    bool follows;
+    ruc_follow_t follow;
     bool hold;
     char id[27], verb[8];
     int64_t ms;
@@ -142,6 +145,10 @@ static int render(lua_State *L)
             r->hold = true;
             break;
         }
+        if (ruc_follow_test(co, 2, &r->follow)) {
+            r->follows = true;
+            break;
+        }
         r->record = ruc_view_test(co, 2);
         if (r->record != NULL) {
             break;
@@ -164,6 +171,10 @@ static void send_answer(handling_t *handling, rendering_t *r)
     ruc_http_header_t all[RUC_ANSWER_HEADERS + 1];
     if (r->hold) {
         ruc_hold_begin(handling->app, stream, r->status, r->id, r->verb, r->ms);
+        return;
+    }
+    if (r->follows) {
+        ruc_follow_begin(handling->app, stream, &r->follow);
         return;
     }
     if (r->record != NULL) {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "core/log.h"
 #include "lua/env.h"
@@ -167,11 +168,13 @@ static void add_route(lua_State *L, loading_t *loading, const char *text)
     }
     route->next = generation->routes; /* freed with the generation from here on */
     generation->routes = route;
-    route->ref = LUA_NOREF;
+    route->ref = route->value = LUA_NOREF;
     route->text = copy_text(L, text);
     route->file = copy_text(L, loading->file->path);
     lua_pushvalue(L, -1);
     route->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pushvalue(L, -2);
+    route->value = luaL_ref(L, LUA_REGISTRYINDEX);
     ruc_why_t why;
     int line = line_of(loading->file, text);
     int rc = ruc_http_router_add(generation->router, text, route, &why);
@@ -188,6 +191,17 @@ static void add_route(lua_State *L, loading_t *loading, const char *text)
     }
 }
 
+/* A route is a function, or a table { handle = function, doc = table } (rucat.api.route): pushes
+ * the function. */
+static bool push_route_function(lua_State *L)
+{
+    if (lua_isfunction(L, -1)) {
+        lua_pushvalue(L, -1);
+        return true;
+    }
+    return lua_istable(L, -1) && lua_getfield(L, -1, "handle") == LUA_TFUNCTION;
+}
+
 static int load_handler(lua_State *L)
 {
     loading_t *loading = lua_touserdata(L, 1);
@@ -198,12 +212,12 @@ static int load_handler(lua_State *L)
     }
     lua_pushnil(L);
     while (lua_next(L, -2)) {
-        if (lua_type(L, -2) != LUA_TSTRING || !lua_isfunction(L, -1)) {
+        if (lua_type(L, -2) != LUA_TSTRING || !push_route_function(L)) {
             return wrong(L, loading,
                          "a handler file must return a table of functions by \"METHOD /path\"");
         }
-        add_route(L, loading, lua_tostring(L, -2));
-        lua_pop(L, 1);
+        add_route(L, loading, lua_tostring(L, -3));
+        lua_pop(L, 2);
     }
     return 0;
 }
@@ -222,8 +236,8 @@ static void need_number(lua_State *L, const loading_t *loading, const char *name
                         double high)
 {
     char what[128];
-    if (lua_getfield(L, -1, name) != LUA_TNUMBER || lua_tonumber(L, -1) < low ||
-        lua_tonumber(L, -1) > high) {
+    if (lua_getfield(L, -1, name) != LUA_TNUMBER ||
+        !(lua_tonumber(L, -1) >= low && lua_tonumber(L, -1) <= high)) { /* nor NaN */
         snprintf(what, sizeof what, "'%s' must be a number from %g to %g", name, low, high);
         wrong(L, loading, what);
     }
@@ -335,7 +349,12 @@ static void load_file(loading_t *loading)
     }
     ruc_vm_t *vm = loading->generation->vm;
     if (ruc_vm_protect(vm, loader, loading, &why) < 0) {
-        add_error(loading->report, why.text);
+        char text[sizeof why.text + 256];
+        bool told =
+            strstr(why.text, ".lua") != NULL; /* an error object, or no memory, is no place */
+        snprintf(text, sizeof text, "%.200s%s%s", told ? "" : loading->file->path, told ? "" : ": ",
+                 why.text);
+        add_error(loading->report, text);
     }
     lua_settop(vm->L, 0);
 }
@@ -365,10 +384,13 @@ static void generation_free(ruc_generation_t *generation)
     free(generation);
 }
 
-/* The state goes first: it is closed right after this returns, and its finalizers need no files. */
+static ruc_generation_t *alive;
+
+/* The state has gone first: its finalizers may still `require`. */
 static void vm_closed(void *arg)
 {
     ruc_generation_t *generation = arg;
+    DL_DELETE(alive, generation);
     ruc_log(RUC_LOG_LUA, RUC_DEBUG, "script generation %llu is closed",
             (unsigned long long)generation->number);
     generation_free(generation);
@@ -402,6 +424,7 @@ ruc_generation_t *ruc_generation_new(ruc_app_t *app, ruc_fileset_t *files, uint6
     generation->vm->generation = number;
     generation->vm->closed = vm_closed;
     generation->vm->arg = generation;
+    DL_APPEND(alive, generation);
     if (ruc_vm_protect(generation->vm, make_tables, generation, &why) < 0) {
         add_error(report, why.text);
     }
@@ -425,7 +448,23 @@ ruc_generation_t *ruc_generation_new(ruc_app_t *app, ruc_fileset_t *files, uint6
 
 void ruc_generation_retire(ruc_generation_t *generation)
 {
+    ruc_generation_t *each;
+    int count;
     ruc_vm_retire(generation->vm);
+    DL_COUNT(alive, each, count);
+    if (count > RUC_GENERATIONS_MAX) {
+        ruc_log(RUC_LOG_LUA, RUC_WARN,
+                "%d script generations are alive: what still runs in generation %llu is ended",
+                count, (unsigned long long)alive->number);
+        ruc_vm_close(alive->vm);
+    }
+}
+
+void ruc_generation_close_all(void)
+{
+    while (alive != NULL) {
+        ruc_vm_close(alive->vm);
+    }
 }
 
 typedef struct wanted {

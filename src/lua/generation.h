@@ -32,6 +32,7 @@ typedef struct ruc_route {
     char *text; /* "GET /v1/engines" */
     char *file; /* that defines it */
     int ref;    /* its function */
+    int value;  /* what the file has there: the function, or { handle =, doc = } */
     struct ruc_route *next;
 } ruc_route_t;
 
@@ -41,9 +42,12 @@ typedef struct ruc_generation {
     ruc_http_router_t *router;
     ruc_route_t *routes;
     ruc_fileset_t files;
-    int policies[RUC_POLICY_COUNT]; /* refs: a function or a table; LUA_NOREF */
-    int templates;                  /* ref: name -> { submit = } */
+    int policies[RUC_POLICY_COUNT];     /* refs: a function or a table; LUA_NOREF */
+    int templates;                      /* ref: name -> { submit = } */
+    struct ruc_generation *prev, *next; /* of all that are alive, oldest first */
 } ruc_generation_t;
+
+#define RUC_GENERATIONS_MAX 4 /* alive at once */
 
 /* What was wrong with a set of files, one line each: "FILE:LINE: what". */
 typedef struct ruc_load_report {
@@ -59,8 +63,12 @@ void ruc_load_report_free(ruc_load_report_t *report);
 ruc_generation_t *ruc_generation_new(ruc_app_t *app, ruc_fileset_t *files, uint64_t number,
                                      ruc_load_report_t *report);
 
-/* Serves no new job; it goes when its last one has ended. */
+/* Serves no new job; it goes when its last one has ended. Where more than RUC_GENERATIONS_MAX are
+ * alive then, the jobs of the oldest are ended. Not from inside a job. */
 void ruc_generation_retire(ruc_generation_t *generation);
+
+/* Ends the jobs of all generations and closes them, retired ones too. */
+void ruc_generation_close_all(void);
 
 /* Pushes the submit function of the template for that type and platform on vm->L:
  * <type>_<platform>, else <platform>. False: there is none (nothing is pushed). */

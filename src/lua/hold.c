@@ -69,7 +69,7 @@ static void held_closed(uv_handle_t *handle)
 static ruc_http_stream_t *let_go(held_t *held)
 {
     ruc_http_stream_t *stream = held->stream;
-    ruc_table_unwatch(&held->watcher);
+    ruc_table_unwatch(held->app->table, &held->watcher);
     DL_DELETE(all_held, held);
     uv_close((uv_handle_t *)&held->timer, held_closed);
     return stream;

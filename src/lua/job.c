@@ -125,49 +125,55 @@ static void job_free(ruc_job_t *job)
     }
 }
 
-/* Puts the error's text and where it came from on the coroutine, as a string. Runs protected on
- * the main thread: the coroutine is dead, its stack is still there to be walked. */
+typedef struct failing {
+    lua_State *co;
+    const char *text; /* of an error that is not the script's own; NULL: its error object */
+} failing_t;
+
+/* Makes the error object on the coroutine a text, and leaves that text with where it came from.
+ * Runs protected on the main thread (what is raised on the coroutine is caught there too): the
+ * coroutine is dead, its stack is still there to be walked. */
 static int describe(lua_State *L)
 {
-    lua_State *co = lua_touserdata(L, 1);
-    const char *text = lua_type(co, -1) == LUA_TSTRING ? lua_tostring(co, -1) : NULL;
-    if (text == NULL) {
-        lua_pushfstring(L, "(error object is a %s value)", luaL_typename(co, -1));
-        text = lua_tostring(L, -1);
+    failing_t *failing = lua_touserdata(L, 1);
+    lua_State *co = failing->co;
+    if (failing->text != NULL || lua_type(co, -1) != LUA_TSTRING) {
+        const char *type = luaL_typename(co, -1);
+        lua_pop(co, 1);
+        lua_pushfstring(co, failing->text != NULL ? "%s" : "(error object is a %s value)",
+                        failing->text != NULL ? failing->text : type);
     }
-    luaL_traceback(L, co, text, 0);
+    luaL_traceback(L, co, lua_tostring(co, -1), 0);
     return 1;
 }
 
-static void fail(ruc_job_t *job)
+static void fail(ruc_job_t *job, const char *text)
 {
     ruc_why_t why;
     lua_State *L = job->vm->L;
+    failing_t failing = {job->co, text};
     int top = lua_gettop(L);
-    if (ruc_vm_protect(job->vm, describe, job->co, &why) == 0) {
+    if (ruc_vm_protect(job->vm, describe, &failing, &why) == 0) {
         ruc_log(RUC_LOG_LUA, RUC_ERROR, "%s failed: %s", job->what, lua_tostring(L, -1));
     } else {
         ruc_log(RUC_LOG_LUA, RUC_ERROR, "%s failed: %s", job->what, why.text);
     }
     lua_settop(L, top);
-    if (lua_type(job->co, -1) != LUA_TSTRING) {
-        /* A literal never needs memory beyond the short string that Lua keeps anyway. */
-        lua_settop(job->co, 0);
-        lua_pushliteral(job->co, "the error is not a text");
-    }
 }
 
-static void finish(ruc_job_t *job, ruc_outcome_t outcome, int n)
+/* `text`: of a failure that is not the script's own, then the top of the stack is anything. */
+static void finish(ruc_job_t *job, ruc_outcome_t outcome, int n, const char *text)
 {
     if (outcome == RUC_JOB_FAILED) {
-        fail(job);
+        fail(job, text);
     }
     job->done(job->arg, outcome, job->co, n);
-    lua_settop(job->co, 0);
     if (outcome != RUC_JOB_OK) {
-        lua_resetthread(job->co); /* runs what is to be closed; its error has nowhere to go */
-        lua_settop(job->co, 0);
+        /* Runs what is to be closed, protected; its error has nowhere to go. Cutting the stack
+         * first (lua_settop) would run it unprotected. */
+        lua_resetthread(job->co);
     }
+    lua_settop(job->co, 0);
     job_free(job);
 }
 
@@ -184,11 +190,10 @@ static void resume(ruc_job_t *job)
     vm->current = outer;
     if (rc == LUA_YIELD && !job->waiting) {
         lua_settop(job->co, 0);
-        lua_pushliteral(job->co, "attempt to yield outside a coroutine of the script's own");
-        rc = LUA_ERRRUN;
-    }
-    if (rc != LUA_YIELD) {
-        finish(job, rc == LUA_OK ? RUC_JOB_OK : RUC_JOB_FAILED, n);
+        lua_pushnil(job->co);
+        finish(job, RUC_JOB_FAILED, 0, "attempt to yield outside a coroutine of the script's own");
+    } else if (rc != LUA_YIELD) {
+        finish(job, rc == LUA_OK ? RUC_JOB_OK : RUC_JOB_FAILED, n, NULL);
     }
     ruc_log_context(context);
 }
@@ -258,7 +263,7 @@ void ruc_job_cancel(ruc_job_t *job)
             job->cancel(job->cancel_arg);
         }
     }
-    finish(job, RUC_JOB_CANCELLED, 0);
+    finish(job, RUC_JOB_CANCELLED, 0, NULL);
 }
 
 ruc_job_t *ruc_job_find(uint64_t id)
@@ -372,6 +377,13 @@ static int push_results(lua_State *L)
     return pushing->push(L, pushing->arg);
 }
 
+static int push_failure(lua_State *L)
+{
+    const char *text = lua_touserdata(L, 1);
+    lua_settop(L, 0);
+    return ruc_push_err(L, RUC_ESCRIPT, text);
+}
+
 bool ruc_job_wake(ruc_ticket_t ticket, int (*push)(lua_State *L, void *arg), void *arg)
 {
     ruc_job_t *job = ruc_job_find(ticket.job);
@@ -380,20 +392,21 @@ bool ruc_job_wake(ruc_ticket_t ticket, int (*push)(lua_State *L, void *arg), voi
                 (unsigned long long)ticket.job);
         return false;
     }
-    ruc_why_t why;
+    ruc_why_t why, again;
     ruc_vm_t *vm = job->vm;
     pushing_t pushing = {push, arg};
     int top = lua_gettop(vm->L);
     int rc = ruc_vm_protect(vm, push_results, &pushing, &why);
+    if (rc < 0) { /* what came cannot be handed over: that is a failure like any other */
+        rc = ruc_vm_protect(vm, push_failure, why.text, &again);
+    }
     int n = lua_gettop(vm->L) - top;
     job->waiting = false;
     if (rc < 0 || !lua_checkstack(job->co, n + 8)) {
-        ruc_log(RUC_LOG_LUA, RUC_ERROR, "%s is ended: the result of its wait: %s", job->what,
-                rc < 0 ? why.text : "stack overflow");
         lua_settop(vm->L, top);
         lua_settop(job->co, 0);
-        lua_pushliteral(job->co, "not enough memory");
-        finish(job, RUC_JOB_FAILED, 1);
+        lua_pushnil(job->co);
+        finish(job, RUC_JOB_FAILED, 0, rc < 0 ? why.text : "stack overflow");
         return true;
     }
     lua_xmove(vm->L, job->co, n);

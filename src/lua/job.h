@@ -28,11 +28,12 @@ typedef enum {
     (RUC_PHASE_HANDLER | RUC_PHASE_PROBE | RUC_PHASE_TIMER | RUC_PHASE_SYSTEM | RUC_PHASE_TOOL |   \
      RUC_PHASE_CONSOLE)
 #define RUC_PHASE_ANY 511
+#define RUC_PHASE_RUNS (RUC_PHASE_ANY & ~RUC_PHASE_LOAD) /* the server stands whole */
 
 /* How a job ended. */
 typedef enum {
     RUC_JOB_OK,       /* its results are on the coroutine's stack */
-    RUC_JOB_FAILED,   /* its error message (a string) is on top of that stack */
+    RUC_JOB_FAILED,   /* its error is on top of that stack: a text, but for want of memory */
     RUC_JOB_CANCELLED /* nothing is there */
 } ruc_outcome_t;
 
@@ -84,7 +85,8 @@ ruc_ticket_t ruc_job_ticket(lua_State *L, const char *primitive);
 int ruc_job_wait(lua_State *L, void (*cancel)(void *arg), void *arg);
 
 /* Wakes the job of that ticket. `push(L, arg)` puts the primitive's results on a stack of that
- * job's state and says how many; it may raise. False when nobody waits by this ticket any more. */
+ * job's state and says how many; when it raises, they are nil, the message and "SCRIPT" instead.
+ * False when nobody waits by this ticket any more. */
 bool ruc_job_wake(ruc_ticket_t ticket, int (*push)(lua_State *L, void *arg), void *arg);
 
 /* Pushes nil, message, name of code: the way every primitive tells of the world's failures.

@@ -167,7 +167,7 @@ int ruc_monitor_open(ruc_app_t *app, ruc_why_t *why)
 void ruc_monitor_close(ruc_app_t *app)
 {
     if (monitor.watcher.link != NULL) {
-        ruc_table_unwatch(&monitor.watcher);
+        ruc_table_unwatch(app->table, &monitor.watcher);
     }
     if (monitor.flushing) {
         ruc_table_flush(app->table);

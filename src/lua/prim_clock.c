@@ -4,6 +4,7 @@
  *     rucat.log.info("it is " .. rucat.clock.text())
  */
 #include <lauxlib.h>
+#include <string.h>
 
 #include "core/clock.h"
 #include "core/id.h"
@@ -51,6 +52,21 @@ static int clock_duration(lua_State *L)
     return 1;
 }
 
+/* The time that an id of ours (a ULID) carries: Crockford's base 32, 10 characters of milliseconds.
+ */
+static int clock_id_time(lua_State *L)
+{
+    static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
+    const char *id = luaL_checkstring(L, 1);
+    luaL_argcheck(L, ruc_id_is_ulid(id), 1, "not an id");
+    int64_t ms = 0;
+    for (int i = 0; i < 10; i++) {
+        ms = ms * 32 + (strchr(digits, id[i]) - digits);
+    }
+    lua_pushnumber(L, (lua_Number)ms / 1000.0);
+    return 1;
+}
+
 static int clock_uuid(lua_State *L)
 {
     char text[RUC_UUID_SIZE];
@@ -61,9 +77,10 @@ static int clock_uuid(lua_State *L)
 void ruc_prim_clock(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"now", clock_now},     {"monotonic", clock_monotonic}, {"text", clock_text},
-        {"parse", clock_parse}, {"duration", clock_duration},   {"uuid", clock_uuid},
-        {NULL, NULL},
+        {"now", clock_now},           {"monotonic", clock_monotonic},
+        {"text", clock_text},         {"parse", clock_parse},
+        {"duration", clock_duration}, {"uuid", clock_uuid},
+        {"id_time", clock_id_time},   {NULL, NULL},
     };
     luaL_newlib(L, functions);
 }

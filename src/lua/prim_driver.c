@@ -119,7 +119,7 @@ static int driver_start(lua_State *L)
     if (ruc_vm_of(L)->app->closing) {
         return ruc_push_err(L, RUC_ECLOSED, "the server is stopping");
     }
-    json_t *plan = ruc_value_to_json(L, 2, &why);
+    json_t *plan = ruc_value_to_json(L, 2, true, &why); /* the plan's check names the NUL */
     if (plan == NULL) {
         return ruc_push_err(L, RUC_EINVALID, why.text);
     }

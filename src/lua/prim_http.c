@@ -5,6 +5,12 @@
  *     if answer and answer.status == 200 then print(answer.body, answer.headers["content-type"])
  * end
  *
+ * an answer that goes on (http_stream.c), a piece at a time:
+ *
+ *     local stream <close> = assert(rucat.http.stream{ url = url ..
+ * "/v1/engines/a/logs?follow=true" }) for piece in function() return stream:read() end do
+ * io.write(piece) end
+ *
  * and the way a handler tells of a problem (RFC 9457):
  *
  *     return rucat.http.problem(404, "no engine 'x'")
@@ -15,12 +21,11 @@
 
 #include "http/client.h"
 #include "http/status.h"
+#include "lua/http_room.h"
 #include "lua/job.h"
 #include "lua/options.h"
 #include "lua/prims.h"
 #include "lua/value.h"
-
-#define HEADERS_MAX 64
 
 typedef struct call {
     ruc_ticket_t ticket;
@@ -33,6 +38,21 @@ typedef struct result {
     const char *error;
 } result_t;
 
+void ruc__http_push_headers(lua_State *L, const ruc_http_header_t *headers, size_t n)
+{
+    lua_createtable(L, 0, (int)n);
+    for (size_t i = 0; i < n; i++) {
+        if (lua_getfield(L, -1, headers[i].name) == LUA_TSTRING) {
+            lua_pushfstring(L, "%s, %s", lua_tostring(L, -1), headers[i].value);
+            lua_remove(L, -2);
+        } else {
+            lua_pop(L, 1);
+            lua_pushstring(L, headers[i].value);
+        }
+        lua_setfield(L, -2, headers[i].name);
+    }
+}
+
 static int push_answer(lua_State *L, void *arg)
 {
     result_t *result = arg;
@@ -44,18 +64,7 @@ static int push_answer(lua_State *L, void *arg)
     lua_setfield(L, -2, "status");
     lua_pushlstring(L, result->answer->body, result->answer->len);
     lua_setfield(L, -2, "body");
-    lua_createtable(L, 0, (int)result->answer->header_count);
-    for (size_t i = 0; i < result->answer->header_count; i++) {
-        const ruc_http_header_t *header = &result->answer->headers[i];
-        if (lua_getfield(L, -1, header->name) == LUA_TSTRING) {
-            lua_pushfstring(L, "%s, %s", lua_tostring(L, -1), header->value);
-            lua_remove(L, -2);
-        } else {
-            lua_pop(L, 1);
-            lua_pushstring(L, header->value);
-        }
-        lua_setfield(L, -2, header->name);
-    }
+    ruc__http_push_headers(L, result->answer->headers, result->answer->header_count);
     lua_setfield(L, -2, "headers");
     return 1;
 }
@@ -86,8 +95,10 @@ static size_t read_headers(lua_State *L, ruc_http_header_t *headers)
     luaL_argcheck(L, lua_istable(L, -1), 1, "option 'headers' must be a table");
     lua_pushnil(L);
     while (lua_next(L, -2)) {
-        if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING || n == HEADERS_MAX) {
-            luaL_error(L, "option 'headers' must be a table of at most %d texts", HEADERS_MAX);
+        if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING ||
+            n == RUC__HTTP_HEADERS_MAX) {
+            luaL_error(L, "option 'headers' must be a table of at most %d texts",
+                       RUC__HTTP_HEADERS_MAX);
         }
         headers[n++] = (ruc_http_header_t){lua_tostring(L, -2), lua_tostring(L, -1)};
         lua_pop(L, 1);
@@ -95,27 +106,33 @@ static size_t read_headers(lua_State *L, ruc_http_header_t *headers)
     return n; /* the table stays on the stack */
 }
 
-static int http_request(lua_State *L)
+void ruc__http_read_spec(lua_State *L, ruc_http_call_spec_t *spec, ruc_http_header_t *headers)
 {
     static const char *const names[] = {
         "url",  "method", "headers",  "body", "timeout", "max_body", "follow_redirects",
         "unix", "ca",     "insecure", NULL};
-    ruc_http_header_t headers[HEADERS_MAX];
     ruc_options_check(L, 1, names);
     lua_settop(L, 1);
-    ruc_http_call_spec_t spec = {.url = ruc_options_text(L, 1, "url", NULL)};
-    luaL_argcheck(L, spec.url != NULL, 1, "option 'url' is missing");
-    spec.method = ruc_options_text(L, 1, "method", "GET");
-    spec.body = ruc_options_bytes(L, 1, "body", &spec.body_len);
-    spec.timeout_ms = ruc_options_ms(L, 1, "timeout", 30000);
-    spec.max_body =
+    *spec = (ruc_http_call_spec_t){.url = ruc_options_text(L, 1, "url", NULL)};
+    luaL_argcheck(L, spec->url != NULL, 1, "option 'url' is missing");
+    spec->method = ruc_options_text(L, 1, "method", "GET");
+    spec->body = ruc_options_bytes(L, 1, "body", &spec->body_len);
+    spec->timeout_ms = ruc_options_ms(L, 1, "timeout", 30000);
+    spec->max_body =
         (size_t)ruc_options_integer(L, 1, "max_body", 8 * 1024 * 1024, 1, 64 * 1024 * 1024);
-    spec.follow_redirects = ruc_options_boolean(L, 1, "follow_redirects", false);
-    spec.unix_socket = ruc_options_text(L, 1, "unix", NULL);
-    spec.ca_file = ruc_options_text(L, 1, "ca", NULL);
-    spec.insecure = ruc_options_boolean(L, 1, "insecure", false);
-    spec.header_count = read_headers(L, headers);
-    spec.headers = headers;
+    spec->follow_redirects = ruc_options_boolean(L, 1, "follow_redirects", false);
+    spec->unix_socket = ruc_options_text(L, 1, "unix", NULL);
+    spec->ca_file = ruc_options_text(L, 1, "ca", NULL);
+    spec->insecure = ruc_options_boolean(L, 1, "insecure", false);
+    spec->header_count = read_headers(L, headers);
+    spec->headers = headers;
+}
+
+static int http_request(lua_State *L)
+{
+    ruc_http_header_t headers[RUC__HTTP_HEADERS_MAX];
+    ruc_http_call_spec_t spec;
+    ruc__http_read_spec(L, &spec, headers);
     ruc_ticket_t ticket = ruc_job_ticket(L, "rucat.http.request");
     call_t *call = malloc(sizeof *call);
     if (call == NULL) {
@@ -170,7 +187,10 @@ static int http_problem(lua_State *L)
 
 void ruc_prim_http(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"request", http_request}, {"problem", http_problem}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"request", http_request},
+                                         {"stream", ruc__http_stream},
+                                         {"problem", http_problem},
+                                         {NULL, NULL}};
+    ruc__http_stream_open(L);
     luaL_newlib(L, functions);
 }

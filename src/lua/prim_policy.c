@@ -92,6 +92,7 @@ static int ask_auth(lua_State *L, int user, const char *verb, int engine)
 
 static int policy_allow(lua_State *L)
 {
+    ruc_job_need(L, RUC_PHASE_RUNS, "rucat.policy.allow");
     luaL_checktype(L, 1, LUA_TTABLE);
     const char *verb = luaL_checkstring(L, 2);
     lua_settop(L, 3);
@@ -139,6 +140,7 @@ static void push_counts(lua_State *L, const char *owner)
 
 static int policy_admit(lua_State *L)
 {
+    ruc_job_need(L, RUC_PHASE_RUNS, "rucat.policy.admit");
     luaL_checktype(L, 1, LUA_TTABLE);
     luaL_checktype(L, 2, LUA_TTABLE);
     lua_settop(L, 2);

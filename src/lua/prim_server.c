@@ -18,9 +18,16 @@ static int push_json_value(lua_State *L)
     return 1;
 }
 
+/* RAISES while a file is loaded: there may be no generation yet. */
+static ruc_scripts_t *scripts_of(lua_State *L)
+{
+    ruc_job_need(L, RUC_PHASE_RUNS, "rucat.server");
+    return ruc_vm_of(L)->app->scripts;
+}
+
 static int server_scripts(lua_State *L)
 {
-    json_t *status = ruc_scripts_status(ruc_vm_of(L)->app->scripts);
+    json_t *status = ruc_scripts_status(scripts_of(L));
     if (status == NULL) {
         return luaL_error(L, "not enough memory");
     }
@@ -79,6 +86,7 @@ static int server_ready(lua_State *L)
 {
     ruc_app_t *app = ruc_vm_of(L)->app;
     ruc_why_t why = {""};
+    ruc_job_need(L, RUC_PHASE_RUNS, "rucat.server.ready");
     if (app->closing) {
         lua_pushboolean(L, 0);
         lua_pushliteral(L, "the server is stopping");
@@ -96,9 +104,10 @@ static int server_ready(lua_State *L)
 /* The template names there are, as one text. */
 static int server_templates(lua_State *L)
 {
+    ruc_generation_t *generation = ruc_scripts_now(scripts_of(L));
     ruc_buf_t names;
     ruc_buf_init(&names, 16384);
-    ruc_generation_templates(ruc_scripts_now(ruc_vm_of(L)->app->scripts), &names);
+    ruc_generation_templates(generation, &names);
     lua_pushlstring(L, ruc_buf_str(&names), names.len);
     ruc_buf_free(&names);
     return 1;
@@ -106,7 +115,7 @@ static int server_templates(lua_State *L)
 
 static int server_has_template(lua_State *L)
 {
-    ruc_generation_t *generation = ruc_scripts_now(ruc_vm_of(L)->app->scripts);
+    ruc_generation_t *generation = ruc_scripts_now(scripts_of(L));
     const char *type = luaL_checkstring(L, 1), *platform = luaL_checkstring(L, 2);
     int top = lua_gettop(generation->vm->L);
     lua_pushboolean(L, ruc_generation_template(generation, type, platform));
@@ -143,6 +152,30 @@ static int server_info(lua_State *L)
     return 1;
 }
 
+/* The routes of this script generation: { route =, file =, doc = } each. Operator's scripts only.
+ */
+static int server_routes(lua_State *L)
+{
+    ruc_generation_t *generation = ruc_vm_of(L)->arg;
+    lua_Integer n = 0;
+    lua_newtable(L);
+    for (ruc_route_t *route = generation->routes; route != NULL; route = route->next) {
+        lua_createtable(L, 0, 3);
+        lua_pushstring(L, route->text);
+        lua_setfield(L, -2, "route");
+        lua_pushstring(L, route->file);
+        lua_setfield(L, -2, "file");
+        lua_rawgeti(L, LUA_REGISTRYINDEX, route->value);
+        if (lua_istable(L, -1)) {
+            lua_getfield(L, -1, "doc");
+            lua_setfield(L, -3, "doc");
+        }
+        lua_pop(L, 1);
+        lua_rawseti(L, -2, ++n);
+    }
+    return 1;
+}
+
 void ruc_prim_server(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"scripts", server_scripts},
@@ -150,8 +183,13 @@ void ruc_prim_server(lua_State *L)
                                          {"ready", server_ready},
                                          {"templates", server_templates},
                                          {"has_template", server_has_template},
+                                         {"routes", server_routes},
                                          {"config", server_config},
                                          {"info", server_info},
                                          {NULL, NULL}};
     luaL_newlib(L, functions);
+    if (ruc_vm_of(L)->kind != RUC_VM_OPERATOR) {
+        lua_pushnil(L);
+        lua_setfield(L, -2, "routes");
+    }
 }

@@ -11,21 +11,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "engine/logs.h"
 #include "engine/verbs.h"
+#include "lua/follow.h"
 #include "lua/hold.h"
 #include "lua/job.h"
 #include "lua/options.h"
 #include "lua/prims.h"
 #include "lua/request.h"
+#include "lua/usage.h"
 #include "lua/value.h"
 #include "lua/view.h"
 
 #define LIST_MAX 1000
 #define LOG_BYTES (4u * 1024 * 1024)
 
+/* RAISES while a file is loaded: there may be no engines yet, nor ever (`rucat check`). */
 static ruc_table_t *table_of(lua_State *L)
 {
+    ruc_job_need(L, RUC_PHASE_RUNS, "rucat.store");
     return ruc_vm_of(L)->app->table;
 }
 
@@ -171,7 +176,7 @@ static json_t *object_at(lua_State *L, int index, const char *what)
 {
     ruc_why_t why = {""};
     luaL_checktype(L, index, LUA_TTABLE);
-    json_t *value = ruc_value_to_json(L, index, &why);
+    json_t *value = ruc_value_to_json(L, index, false, &why);
     if (!json_is_object(value)) {
         bool empty = value == NULL || json_array_size(value) == 0;
         json_decref(value);
@@ -186,6 +191,7 @@ static int engines_create(lua_State *L)
     ruc_job_need(L, RUC_PHASE_HANDLER | RUC_PHASE_TIMER | RUC_PHASE_CONSOLE,
                  "rucat.store.engines.create");
     const char *by = luaL_optstring(L, 2, "script");
+    (void)ruc_job_ticket(L, "rucat.store.engines.create"); /* raises before there is a document */
     json_t *doc = object_at(L, 1, "an engine");
     writing_t *writing = writing_new(L, "rucat.store.engines.create");
     int rc = ruc_table_create(table_of(L), doc, by, written, writing, &why);
@@ -197,8 +203,10 @@ static int engines_verb(lua_State *L)
 {
     const char *id = luaL_checkstring(L, 1), *verb = luaL_checkstring(L, 2);
     const char *by = luaL_optstring(L, 3, "script");
+    lua_Integer rev = luaL_optinteger(L, 4, 0);
+    ruc_table_t *table = table_of(L);
     writing_t *writing = writing_new(L, "rucat.store.engines.verb");
-    int rc = ruc_verb(table_of(L), id, verb, by, written, writing);
+    int rc = ruc_verb(table, id, verb, (uint64_t)rev, by, written, writing);
     return wait_written(L, writing, rc, NULL);
 }
 
@@ -238,7 +246,9 @@ static int engines_note(lua_State *L)
 
 static int engines_hold(lua_State *L)
 {
-    const char *id = luaL_checkstring(L, 1), *verb = luaL_checkstring(L, 2);
+    static const char *const verbs[] = {"start", "stop", "restart", "delete", NULL};
+    const char *id = luaL_checkstring(L, 1);
+    const char *verb = verbs[luaL_checkoption(L, 2, NULL, verbs)];
     ruc_hold_push(L, id, verb, ruc_options_seconds(L, 3, 0));
     return 1;
 }
@@ -285,7 +295,7 @@ static int engines_logs(lua_State *L)
 {
     char dir[4096];
     ruc_app_t *app = ruc_vm_of(L)->app;
-    ruc_record_t *record = ruc_table_find(app->table, luaL_checkstring(L, 1));
+    ruc_record_t *record = ruc_table_find(table_of(L), luaL_checkstring(L, 1));
     lua_Integer lines = luaL_optinteger(L, 2, -1);
     luaL_argcheck(L, lines == -1 || (lines >= 0 && lines <= 100000), 2, "0 to 100000 lines");
     if (record == NULL) {
@@ -306,6 +316,91 @@ static int engines_logs(lua_State *L)
         return ruc_push_err(L, rc, NULL);
     }
     return ruc_job_wait(L, NULL, NULL);
+}
+
+/* ---- idempotency ---- */
+
+/* claim(key, body) -> "new", token table for create | "same", engine id | "other" | "busy" | "full"
+ */
+static int keys_claim(lua_State *L)
+{
+    ruc_job_need(L, RUC_PHASE_RUNS, "rucat.store.keys.claim");
+    size_t len;
+    char engine[27], digest[40];
+    const char *key = luaL_checkstring(L, 1), *body = luaL_checklstring(L, 2, &len);
+    ruc_idempotency_digest(body, len, digest);
+    switch (ruc_idempotency_claim(ruc_vm_of(L)->app->keys, key, digest, engine)) {
+    case RUC_CLAIM_NEW:
+        lua_pushliteral(L, "new");
+        lua_createtable(L, 0, 3);
+        lua_pushvalue(L, 1);
+        lua_setfield(L, -2, "key");
+        lua_pushstring(L, digest);
+        lua_setfield(L, -2, "digest");
+        lua_pushinteger(L, ruc_clock_wall_ms());
+        lua_setfield(L, -2, "at_ms");
+        return 2;
+    case RUC_CLAIM_SAME:
+        lua_pushliteral(L, "same");
+        lua_pushstring(L, engine);
+        return 2;
+    case RUC_CLAIM_OTHER:
+        lua_pushliteral(L, "other");
+        return 1;
+    case RUC_CLAIM_BUSY:
+        lua_pushliteral(L, "busy");
+        return 1;
+    default:
+        lua_pushliteral(L, "full");
+        return 1;
+    }
+}
+
+static int keys_settle(lua_State *L)
+{
+    ruc_job_need(L, RUC_PHASE_RUNS, "rucat.store.keys.settle");
+    ruc_idempotency_settle(ruc_vm_of(L)->app->keys, luaL_checkstring(L, 1), luaL_checkstring(L, 2));
+    return 0;
+}
+
+static int keys_release(lua_State *L)
+{
+    ruc_job_need(L, RUC_PHASE_RUNS, "rucat.store.keys.release");
+    ruc_idempotency_release(ruc_vm_of(L)->app->keys, luaL_checkstring(L, 1));
+    return 0;
+}
+
+/* ---- followers ---- */
+
+static void follow_text(lua_State *L, const char *name, char *out, size_t size)
+{
+    const char *text = ruc_options_text(L, 1, name, "");
+    if (strlen(text) >= size) {
+        luaL_error(L, "option '%s' is too long", name);
+    }
+    memcpy(out, text, strlen(text) + 1);
+}
+
+/* A body that goes on: rucat.store.follow{ logs = id, lines = 10 } or
+ * rucat.store.follow{ events = id or "", after = event id or "", replay = true, user = req.user }.
+ */
+static int store_follow(lua_State *L)
+{
+    static const char *const names[] = {"logs", "lines", "events", "after", "replay", "user", NULL};
+    ruc_options_check(L, 1, names);
+    ruc_follow_t follow = {.events = ruc_options_text(L, 1, "events", NULL) != NULL};
+    follow.lines = (int)ruc_options_integer(L, 1, "lines", -1, -1, 100000);
+    follow.replay = ruc_options_boolean(L, 1, "replay", false);
+    follow_text(L, follow.events ? "events" : "logs", follow.engine, sizeof follow.engine);
+    follow_text(L, "after", follow.after, sizeof follow.after);
+    if (lua_getfield(L, 1, "user") == LUA_TTABLE) {
+        lua_getfield(L, -1, "name");
+        lua_getfield(L, -2, "role");
+        snprintf(follow.user, sizeof follow.user, "%s", luaL_optstring(L, -2, ""));
+        snprintf(follow.role, sizeof follow.role, "%s", luaL_optstring(L, -1, ""));
+    }
+    ruc_follow_push(L, &follow);
+    return 1;
 }
 
 /* ---- events ---- */
@@ -375,16 +470,19 @@ static int events_list(lua_State *L)
 
 void ruc_prim_store(lua_State *L)
 {
-    static const luaL_Reg engines[] = {{"get", engines_get},       {"list", engines_list},
-                                       {"create", engines_create}, {"verb", engines_verb},
-                                       {"note", engines_note},     {"hold", engines_hold},
-                                       {"logs", engines_logs},     {NULL, NULL}};
+    static const luaL_Reg engines[] = {
+        {"get", engines_get},   {"list", engines_list},       {"create", engines_create},
+        {"verb", engines_verb}, {"note", engines_note},       {"hold", engines_hold},
+        {"logs", engines_logs}, {"usage", ruc_engines_usage}, {NULL, NULL}};
     static const luaL_Reg system[] = {{"change", engines_change},
                                       {"remove", engines_remove},
                                       {"whole", engines_whole},
                                       {NULL, NULL}};
     static const luaL_Reg events[] = {{"list", events_list}, {NULL, NULL}};
+    static const luaL_Reg keys[] = {
+        {"claim", keys_claim}, {"settle", keys_settle}, {"release", keys_release}, {NULL, NULL}};
     ruc_hold_open(L);
+    ruc_follow_open(L);
     ruc_request_open(L);
     lua_createtable(L, 0, 2);
     luaL_newlib(L, engines);
@@ -394,4 +492,8 @@ void ruc_prim_store(lua_State *L)
     lua_setfield(L, -2, "engines");
     luaL_newlib(L, events);
     lua_setfield(L, -2, "events");
+    luaL_newlib(L, keys);
+    lua_setfield(L, -2, "keys");
+    lua_pushcfunction(L, store_follow);
+    lua_setfield(L, -2, "follow");
 }

@@ -167,6 +167,9 @@ static int new_timer(lua_State *L, bool every)
     ruc_vm_t *vm = ruc_vm_of(L);
     size_t count = 0;
     ruc_timer_t *timer;
+    if (vm->closing) {
+        return luaL_error(L, "rucat.timer cannot be used by a finalizer at the very end");
+    }
     DL_COUNT(vm->timers, timer, count);
     if (count >= TIMERS_MAX) {
         return ruc_push_err(L, RUC_EFULL, "there are 1000 timers already");

@@ -106,7 +106,8 @@ static void serve_with(ruc_scripts_t *scripts, ruc_generation_t *next, const cha
     ruc_generation_t *before = scripts->now;
     scripts->now = next;
     scripts->source = source;
-    scripts->last_number = next->number;
+    scripts->last_number =
+        next->number > scripts->last_number ? next->number : scripts->last_number;
     ruc_metric_set(ruc_metrics_series(RUC_M_SCRIPT_GENERATION), (double)next->number);
     if (before != NULL) {
         ruc_generation_retire(before);
@@ -171,6 +172,7 @@ int ruc_scripts_open(ruc_app_t *app, ruc_load_report_t *report)
     }
     remember_error(scripts, ruc_buf_str(&report->errors));
     generation = last_good(scripts);
+    scripts->last_number = newest; /* the next one is newer than all that are kept */
     if (generation == NULL) {
         ruc_scripts_close(scripts);
         app->scripts = NULL;
@@ -195,9 +197,8 @@ void ruc_scripts_close(ruc_scripts_t *scripts)
         return;
     }
     RUC_MUST(!scripts->reading);
-    if (scripts->now != NULL) {
-        ruc_vm_close(scripts->now->vm);
-    }
+    scripts->now = NULL;
+    ruc_generation_close_all();
     free(scripts->last_error);
     free(scripts->saved_dir);
     free(scripts);
@@ -326,20 +327,6 @@ static void save_work(uv_work_t *work)
 
 static void begin(ruc_scripts_t *scripts);
 
-/* The reload is over, the thread pool is done with `scripts`. */
-static void saved(uv_work_t *work, int status)
-{
-    (void)status;
-    ruc_scripts_t *scripts = work->data;
-    scripts->reading = false;
-    if (scripts->again && !scripts->app->closing) {
-        scripts->again = false;
-        LL_CONCAT(scripts->askers, scripts->later);
-        scripts->later = NULL;
-        begin(scripts);
-    }
-}
-
 static void tell(ruc_scripts_t *scripts, int rc, json_t *report)
 {
     asker_t *asker, *next, *askers = scripts->askers;
@@ -350,6 +337,24 @@ static void tell(ruc_scripts_t *scripts, int rc, json_t *report)
             asker->cb(asker->arg, rc, report);
         }
         free(asker);
+    }
+}
+
+/* The reload is over, the thread pool is done with `scripts`. */
+static void saved(uv_work_t *work, int status)
+{
+    (void)status;
+    ruc_scripts_t *scripts = work->data;
+    scripts->reading = false;
+    if (scripts->again) {
+        scripts->again = false;
+        LL_CONCAT(scripts->askers, scripts->later);
+        scripts->later = NULL;
+        if (scripts->app->closing) {
+            tell(scripts, RUC_ECLOSED, NULL);
+        } else {
+            begin(scripts);
+        }
     }
 }
 

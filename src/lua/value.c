@@ -330,14 +330,15 @@ int ruc_value_write(lua_State *L, int index, ruc_buf_t *out, ruc_why_t *why)
     return rc;
 }
 
-json_t *ruc_value_to_json(lua_State *L, int index, ruc_why_t *why)
+json_t *ruc_value_to_json(lua_State *L, int index, bool nuls, ruc_why_t *why)
 {
     ruc_buf_t text;
     json_error_t error;
     json_t *value = NULL;
     ruc_buf_init(&text, 16u * 1024 * 1024);
     if (ruc_value_write(L, index, &text, why) == 0) {
-        value = json_loadb(ruc_buf_str(&text), text.len, JSON_DECODE_ANY, &error);
+        value = json_loadb(ruc_buf_str(&text), text.len,
+                           JSON_DECODE_ANY | (nuls ? JSON_ALLOW_NUL : 0), &error);
         if (value == NULL) {
             ruc_why_set(why, RUC_EINVALID, "JSON: %s", error.text);
         }

@@ -25,8 +25,8 @@ void ruc_value_copy(lua_State *from, int index, lua_State *to);
 void ruc_value_push_json(lua_State *L, const json_t *value, bool nulls);
 
 /* The JSON value of what is at `index`; NULL and `why` (what cannot be JSON, and where). Does not
- * raise. The caller owns it. */
-json_t *ruc_value_to_json(lua_State *L, int index, ruc_why_t *why);
+ * raise. The caller owns it. `nuls`: texts may hold NUL bytes (never keys). */
+json_t *ruc_value_to_json(lua_State *L, int index, bool nuls, ruc_why_t *why);
 
 /* Appends the JSON text of what is at `index`; views of engines as clients see them. 0,
  * RUC_EINVALID and `why`, RUC_ETOOBIG, UV_ENOMEM. Does not raise. */

@@ -153,9 +153,12 @@ void ruc_vm_close(ruc_vm_t *vm)
         ruc_job_cancel(vm->jobs);
     }
     ruc_timers_stop(vm);
-    if (vm->closed != NULL) {
-        vm->closed(vm->arg);
-    }
+    vm->closing = true; /* finalizers run now, and may call what they like */
     lua_close(vm->L);
+    void (*closed)(void *arg) = vm->closed;
+    void *arg = vm->arg;
     free(vm);
+    if (closed != NULL) {
+        closed(arg);
+    }
 }

@@ -2,7 +2,8 @@
  *
  * There are four kinds: the system's (reconcile, no operator's code), one for each generation of
  * operator's scripts, one for each console, and a tool's (`rucat run`, the command line client).
- * Nothing but copies crosses between states. A state that is retired closes itself when its last job has ended. */
+ * Nothing but copies crosses between states. A state that is retired closes itself when its last
+ * job has ended. */
 #ifndef RUC_LUA_VM_H
 #define RUC_LUA_VM_H
 
@@ -29,7 +30,8 @@ typedef struct ruc_vm {
     int pool_ref; /* table of coroutines that wait for work */
     int pool_len;
     bool retired;              /* closes when job_count is 0 */
-    void (*closed)(void *arg); /* told just before it is freed; may be NULL */
+    bool closing;              /* its finalizers run: nothing may be begun */
+    void (*closed)(void *arg); /* told when it is gone; may be NULL */
     void *arg;
     struct ruc_timer *timers; /* of rucat.timer; cancelled at the end */
     uint64_t generation;      /* of an operator's state */

@@ -1,13 +1,15 @@
 -- rucat/cli/client.lua - requests to the server, and what its refusals look like on a terminal.
 
+local text = require("rucat.cli.text")
+
 local client = {}
 client.__index = client
 
 local DEFAULT_URL = "http://127.0.0.1:3000"
 local LARGEST = 64 * 1024 * 1024
 
-local function fail(exit, text, ...)
-  error({ exit = exit, text = select("#", ...) > 0 and text:format(...) or text }, 0)
+local function fail(exit, words, ...)
+  error({ exit = exit, text = select("#", ...) > 0 and words:format(...) or words }, 0)
 end
 client.fail = fail
 
@@ -45,8 +47,8 @@ function client.new(given)
   return setmetatable({ url = url:gsub("/+$", ""), token = token ~= "" and token or nil }, client)
 end
 
-local function encode(text)
-  return (text:gsub("[^%w%-._~]", function(byte)
+local function encode(value)
+  return (value:gsub("[^%w%-._~]", function(byte)
     return ("%%%02X"):format(byte:byte())
   end))
 end
@@ -97,8 +99,8 @@ function client.problem(answer)
   if type(problem) ~= "table" then
     return ("the answer was %d: %s"):format(answer.status, answer.body:sub(1, 200))
   end
-  local text = type(problem.detail) == "string" and problem.detail or problem.title
-  local lines = { type(text) == "string" and text or ("the answer was " .. answer.status) }
+  local words = type(problem.detail) == "string" and problem.detail or problem.title
+  local lines = { type(words) == "string" and words or ("the answer was " .. answer.status) }
   for _, item in ipairs(type(problem.errors) == "table" and problem.errors or {}) do
     if type(item) == "table" then
       local field = type(item.field) == "string" and item.field ~= "" and item.field .. ": " or ""
@@ -108,14 +110,26 @@ function client.problem(answer)
   return table.concat(lines, "\n")
 end
 
--- One request that must be answered by 2xx; what is not ends the command: 404 with exit code 3.
+-- Ends the command with what the server refused: 404 with exit code 3, the engine named.
+function client.refuse(answer, path)
+  if answer.status ~= 404 then
+    fail(1, "%s", client.problem(answer))
+  end
+  local name = path:match("^/v1/engines/([^/?]+)")
+  name = name and name:gsub("%%(%x%x)", function(hex)
+    return string.char(tonumber(hex, 16))
+  end)
+  fail(3, "%s%s", name and text.plain(name) .. ": " or "", client.problem(answer))
+end
+
+-- One request that must be answered by 2xx; what is not ends the command.
 function client:call(method, path, body, timeout)
   local answer, why = self:try(method, path, body, timeout)
   if not answer then
     self:unreachable(why)
   end
   if answer.status < 200 or answer.status > 299 then
-    fail(answer.status == 404 and 3 or 1, "%s", client.problem(answer))
+    client.refuse(answer, path)
   end
   return answer
 end

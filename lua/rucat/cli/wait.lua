@@ -57,7 +57,7 @@ function progress:show(engine, seconds)
     local line = ("%s %s %s%s %.1fs"):format(bar(self.step), self.name, state, next_try(engine),
                                              seconds)
     self.step = self.step + 1
-    self.out:write("\r", text.cut(line, (self.tty.width() or 80) - 1), "\27[K")
+    self.out:write("\r", text.cut(line, (self.tty.size() or 80) - 1), "\27[K")
     self.out:flush()
   elseif state ~= self.last then
     self.out:write(("%s: %s%s\n"):format(self.name, state, next_try(engine)))
@@ -159,7 +159,7 @@ return function(server, name, goal, timeout, options)
         shown:done(("%s is deleted (after %.1f s)"):format(shown.name, seconds))
         return nil
       end
-      client.fail(3, "%s", client.problem(answer))
+      client.refuse(answer, path)
     end
     engine = now or engine
     local reached, why = goals[goal](engine, options.after_epoch or -1)

@@ -1,0 +1,143 @@
+/* idempotency.c - see idempotency.h. The hash keeps its entries in the order they were added, which
+ * is the order in which they grow too old. */
+#include "engine/idempotency.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "core/clock.h"
+
+typedef struct entry {
+    char digest[40];
+    char engine[27]; /* "": under way */
+    int64_t at_ms;
+    UT_hash_handle hh;
+    char key[];
+} entry_t;
+
+struct ruc_idempotency {
+    entry_t *entries;
+};
+
+void ruc_idempotency_digest(const char *body, size_t len, char out[40])
+{
+    uint64_t hash = 14695981039346656037u; /* FNV-1a, 64 bits */
+    for (size_t i = 0; i < len; i++) {
+        hash = (hash ^ (unsigned char)body[i]) * 1099511628211u;
+    }
+    snprintf(out, 40, "%016" PRIx64 "-%zu", hash, len);
+}
+
+static entry_t *find(ruc_idempotency_t *keys, const char *key)
+{
+    entry_t *entry = NULL;
+    HASH_FIND_STR(keys->entries, key, entry);
+    return entry;
+}
+
+static void drop(ruc_idempotency_t *keys, entry_t *entry)
+{
+    HASH_DEL(keys->entries, entry);
+    free(entry);
+}
+
+/* Drops what is too old, and, at the bound, the oldest that is settled. False: there is no room. */
+static bool make_room(ruc_idempotency_t *keys, int64_t now)
+{
+    entry_t *entry, *next;
+    HASH_ITER(hh, keys->entries, entry, next)
+    {
+        bool over = HASH_COUNT(keys->entries) >= RUC_IDEMPOTENCY_MAX;
+        if (!over && entry->at_ms > now - RUC_IDEMPOTENCY_MS) {
+            break;
+        }
+        if (entry->engine[0] != '\0') {
+            drop(keys, entry);
+        }
+    }
+    return HASH_COUNT(keys->entries) < RUC_IDEMPOTENCY_MAX;
+}
+
+static entry_t *add(ruc_idempotency_t *keys, const char *key, const char *digest, int64_t at_ms)
+{
+    entry_t *entry = calloc(1, sizeof *entry + strlen(key) + 1);
+    if (entry != NULL) {
+        memcpy(entry->key, key, strlen(key) + 1);
+        snprintf(entry->digest, sizeof entry->digest, "%s", digest);
+        entry->at_ms = at_ms;
+        HASH_ADD_STR(keys->entries, key, entry);
+    }
+    return entry;
+}
+
+ruc_idempotency_t *ruc_idempotency_new(const ruc_table_t *table)
+{
+    ruc_idempotency_t *keys = calloc(1, sizeof *keys);
+    int64_t now = ruc_clock_wall_ms();
+    for (size_t i = 0; keys != NULL && i < ruc_table_count(table); i++) {
+        ruc_record_t *record = ruc_table_at(table, i);
+        json_t *kept = ruc_record_field(record, "idempotency");
+        const char *key = json_string_value(json_object_get(kept, "key"));
+        const char *digest = json_string_value(json_object_get(kept, "digest"));
+        int64_t at_ms = json_integer_value(json_object_get(kept, "at_ms"));
+        if (key == NULL || digest == NULL || at_ms < now - RUC_IDEMPOTENCY_MS ||
+            find(keys, key) != NULL || !make_room(keys, now)) {
+            continue;
+        }
+        entry_t *entry = add(keys, key, digest, at_ms);
+        if (entry != NULL) {
+            snprintf(entry->engine, sizeof entry->engine, "%s", record->id);
+        }
+    }
+    return keys;
+}
+
+void ruc_idempotency_free(ruc_idempotency_t *keys)
+{
+    while (keys != NULL && keys->entries != NULL) {
+        drop(keys, keys->entries);
+    }
+    free(keys);
+}
+
+ruc_claim_t ruc_idempotency_claim(ruc_idempotency_t *keys, const char *key, const char *digest,
+                                  char engine[27])
+{
+    int64_t now = ruc_clock_wall_ms();
+    entry_t *entry = find(keys, key);
+    if (entry != NULL && entry->engine[0] != '\0' && entry->at_ms < now - RUC_IDEMPOTENCY_MS) {
+        drop(keys, entry);
+        entry = NULL;
+    }
+    if (entry == NULL) {
+        return make_room(keys, now) && add(keys, key, digest, now) != NULL ? RUC_CLAIM_NEW
+                                                                           : RUC_CLAIM_FULL;
+    }
+    if (strcmp(entry->digest, digest) != 0) {
+        return RUC_CLAIM_OTHER;
+    }
+    if (entry->engine[0] == '\0') {
+        return RUC_CLAIM_BUSY;
+    }
+    memcpy(engine, entry->engine, 27);
+    return RUC_CLAIM_SAME;
+}
+
+void ruc_idempotency_settle(ruc_idempotency_t *keys, const char *key, const char *engine)
+{
+    entry_t *entry = find(keys, key);
+    if (entry != NULL) {
+        snprintf(entry->engine, sizeof entry->engine, "%s", engine);
+    }
+}
+
+void ruc_idempotency_release(ruc_idempotency_t *keys, const char *key)
+{
+    entry_t *entry = find(keys, key);
+    if (entry != NULL && entry->engine[0] == '\0') {
+        drop(keys, entry);
+    }
+}

@@ -1,0 +1,78 @@
+/* follow_log.c - follows the log of an engine over its restarts, until it is deleted. The file is
+ * looked at a few times a second on the thread pool; rucat-engine writes it and knows nothing of
+ * followers. */
+#include <string.h>
+
+#include "lua/follow_room.h"
+
+#define LOOK_MS 150
+#define PIECE ((size_t)128 * 1024)
+#define TAIL_MAX ((size_t)4 * 1024 * 1024)
+
+static void look(uv_timer_t *timer);
+
+static void next_look(ruc__follower_t *f, uint64_t ms)
+{
+    if (f->stream != NULL && !f->full) {
+        uv_timer_start(&f->timer, look, ms, 0);
+    }
+}
+
+static void have_read(void *arg, int rc, const char *data, size_t len, const ruc_logs_mark_t *mark)
+{
+    ruc__follower_t *f = arg;
+    if (f->stream != NULL && rc == 0) {
+        f->mark = *mark;
+        if (len == 0 || ruc__follow_write(f, data, len)) {
+            next_look(f, len >= PIECE ? 0 : LOOK_MS);
+        }
+    } else {
+        next_look(f, LOOK_MS);
+    }
+    ruc__follow_settle(f);
+}
+
+static void look(uv_timer_t *timer)
+{
+    ruc__follower_t *f = timer->data;
+    char dir[4096];
+    int rc = ruc_fleet_dir(f->app->fleet, f->what.engine, dir, sizeof dir);
+    if (rc == 0) {
+        f->pending++;
+        rc = ruc_logs_since(f->app->loop, dir, &f->mark, PIECE, have_read, f);
+    }
+    if (rc < 0) {
+        f->pending--;
+        next_look(f, LOOK_MS);
+    }
+}
+
+void ruc__follow_log_drained(ruc__follower_t *f)
+{
+    next_look(f, 0);
+}
+
+static void changed(ruc_watcher_t *watcher, ruc_record_t *before, ruc_record_t *after)
+{
+    ruc__follower_t *f = (ruc__follower_t *)((char *)watcher - offsetof(ruc__follower_t, watcher));
+    if (after == NULL && strcmp(before->id, f->what.engine) == 0) {
+        ruc__follow_end(f, "the engine is deleted");
+    }
+}
+
+void ruc__follow_log_begin(ruc__follower_t *f)
+{
+    char dir[4096];
+    f->watcher.changed = changed;
+    ruc_table_watch(f->app->table, &f->watcher);
+    if (ruc_table_find(f->app->table, f->what.engine) == NULL ||
+        ruc_fleet_dir(f->app->fleet, f->what.engine, dir, sizeof dir) < 0) {
+        ruc__follow_end(f, "the engine is deleted");
+        return;
+    }
+    f->pending++;
+    if (ruc_logs_tail(f->app->loop, dir, f->what.lines, TAIL_MAX, have_read, f) < 0) {
+        f->pending--;
+        ruc__follow_end(f, "the log cannot be read");
+    }
+}
