@@ -231,6 +231,19 @@ describe("the console", function()
     assert.are.equal("2", eval("1 + 1"))
   end)
 
+  it("ends the line of a client that was killed", function()
+    local p <close> = assert(rucat.process.spawn({ argv = argv("-e", "rucat.timer.sleep(1000) --[[orphan]]"),
+                                                   env = env() }))
+    support.eventually(function()
+      return s:output():find("orphan", 1, true)
+    end, 10, "the line running")
+    p:kill("KILL")
+    support.eventually(function()
+      local _, n = eval("jobs()"):gsub("in a console", "")
+      return n == 1
+    end, 10, "only our own job left")
+  end)
+
   it("follows engines and the log while other lines run", function()
     local p <close> = assert(rucat.process.spawn({
       argv = argv("-e", "events.follow('team-a') log.follow('info') print('ready') rucat.timer.sleep(1000)"),

@@ -217,12 +217,9 @@ void ruc_conn_end(ruc_conn_t *conn, const char *type, const char *text)
         return;
     }
     if (text != NULL && conn->why == NULL) {
-        ruc_session_cancel(conn->session);
-        ruc_conn_say(conn, type, text, strlen(text));
+        ruc_conn_say(conn, type, text, strlen(text)); /* before the line that this ends */
     }
-    if (!conn->closing) {
-        close_conn(conn);
-    }
+    close_conn(conn);
 }
 
 /* ---- reading ---- */
@@ -419,6 +416,18 @@ static bool may_enter(ruc_conn_t *conn)
     return peer.uid == 0 || peer.uid == geteuid();
 }
 
+/* Without memory for a connection it is accepted all the same, and closed: libuv offers no other
+ * one before. */
+static void turn_away(ruc_app_t *app, uv_stream_t *listener)
+{
+    static uv_pipe_t pipe;
+    ruc_log(RUC_LOG_CONSOLE, RUC_ERROR, "not enough memory for a console");
+    if (!uv_is_closing((uv_handle_t *)&pipe) && uv_pipe_init(app->loop, &pipe, 0) == 0) {
+        uv_accept(listener, (uv_stream_t *)&pipe);
+        uv_close((uv_handle_t *)&pipe, NULL);
+    }
+}
+
 void ruc_conn_accept(ruc_app_t *app, uv_stream_t *listener, ruc_fileset_t *files)
 {
     int open = 0;
@@ -426,8 +435,8 @@ void ruc_conn_accept(ruc_app_t *app, uv_stream_t *listener, ruc_fileset_t *files
     DL_COUNT(ruc__consoles, conn, open);
     conn = conn_new(app, files);
     if (conn == NULL) {
-        ruc_log(RUC_LOG_CONSOLE, RUC_ERROR, "not enough memory for a console");
-        return; /* libuv offers it again */
+        turn_away(app, listener);
+        return;
     }
     if (uv_accept(listener, (uv_stream_t *)&conn->pipe) < 0) {
         close_conn(conn);

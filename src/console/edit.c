@@ -114,6 +114,17 @@ void ruc_edit_interrupt(ruc_client_t *client)
     begin_prompt(client);
 }
 
+void ruc_edit_resume(ruc_client_t *client)
+{
+    if (client->prompting) {
+        rl_deprep_terminal(); /* the shell has changed the terminal behind libedit's back */
+        rl_prep_terminal(1);
+        printf("\r\033[J");
+        fflush(stdout);
+        ruc_edit_show(client);
+    }
+}
+
 void ruc_edit_resize(ruc_client_t *client)
 {
     if (client->prompting) {
