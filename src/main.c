@@ -14,7 +14,8 @@ static const char usage[] =
     "  get        show an engine                  version    print the version\n"
     "  start, stop, restart, delete   an engine   wait       wait for an engine\n"
     "  logs       print an engine's log           connect    print an engine's sc:// URL\n"
-    "  console    a shell inside the server\n"
+    "  events     print what happened             top        watch engines and what they take\n"
+    "  console    a shell inside the server       completion for bash or zsh\n"
     "\n"
     "`rucat COMMAND -h` tells more. Client commands talk to --url or RUCAT_URL\n"
     "(default http://127.0.0.1:3000).\n";
@@ -92,9 +93,9 @@ static bool wants_help(int argc, char **argv)
 
 static bool is_client_command(const char *name)
 {
-    static const char *const names[] = {"create", "list", "get",    "start",   "stop",   "restart",
-                                        "delete", "wait", "logs",   "connect", "reload", "events",
-                                        "top",    "try",  "schema", "store",   NULL};
+    static const char *const names[] = {
+        "create",  "list",   "get",    "start", "stop",       "restart", "delete", "wait",  "logs",
+        "connect", "reload", "events", "top",   "completion", "try",     "schema", "store", NULL};
     for (const char *const *at = names; *at != NULL; at++) {
         if (strcmp(*at, name) == 0) {
             return true;

@@ -56,10 +56,7 @@ local function run(list)
     io.stdout:write(args.help(name, command))
     return 0
   end
-  if command.missing then
-    error({ exit = 2, text = ("%s is not supported in this build"):format(name) })
-  end
-  return command.run(client.new(given), given) or 0
+  return command.run(not command.local_only and client.new(given) or nil, given) or 0
 end
 
 return function(list)

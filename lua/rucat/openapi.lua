@@ -44,6 +44,14 @@ local schemas = {
       from = nullable("string"), to = nullable("string"), reason = text, message = text, by = text,
     },
   },
+  Stats = {
+    type = "object",
+    required = array { "id", "name", "pid", "processes", "cpu_seconds", "memory_bytes" },
+    properties = {
+      id = text, name = text, pid = nullable("integer"), processes = integer,
+      cpu_seconds = nullable("number"), memory_bytes = nullable("integer"),
+    },
+  },
   Problem = {
     type = "object", required = array { "type", "title", "status" },
     properties = {
@@ -63,6 +71,13 @@ local schemas = {
     type = "object", required = array { "events", "next_cursor" },
     properties = {
       events = { type = "array", items = { ["$ref"] = "#/components/schemas/Event" } },
+      next_cursor = nullable("string"),
+    },
+  },
+  StatsList = {
+    type = "object", required = array { "stats", "next_cursor" },
+    properties = {
+      stats = { type = "array", items = { ["$ref"] = "#/components/schemas/Stats" } },
       next_cursor = nullable("string"),
     },
   },

@@ -9,12 +9,15 @@
 
 local args = {}
 
+-- The options of all commands.
 local common = {
   { "--url", value = "URL", about = "the server (RUCAT_URL, else http://127.0.0.1:3000)" },
   { "--token-file", value = "FILE", about = "a file with the token (else RUCAT_TOKEN)" },
   { "--output", short = "-o", value = "json", about = "JSON instead of text" },
   { "--help", short = "-h", about = "this text" },
 }
+
+args.common = common
 
 local function key_of(option)
   return (option[1]:gsub("^%-%-", ""):gsub("%-", "_"))
@@ -46,7 +49,7 @@ local kinds = {}
 
 function kinds.count(name, option, text)
   local number = text:match("^%d+$") and math.tointeger(tonumber(text))
-  return number or usage(name, "%s takes a number of lines, not '%s'", option[1], text)
+  return number or usage(name, "%s takes a number, not '%s'", option[1], text)
 end
 
 function kinds.duration(name, option, text)
@@ -146,9 +149,6 @@ function args.parse(name, command, list)
       words[#words + 1] = word
     end
     i = i + 1
-  end
-  if command.missing then
-    return given
   end
   positional(name, command, given, words)
   if given.output and given.output ~= "json" then

@@ -3,15 +3,18 @@
 
 local client = require("rucat.cli.client")
 local create = require("rucat.cli.create")
+local events = require("rucat.cli.events")
 local json = require("rucat.cli.json")
+local logs = require("rucat.cli.logs")
 local show = require("rucat.cli.show")
 local text = require("rucat.cli.text")
+local top = require("rucat.cli.top")
 local wait = require("rucat.cli.wait")
 
 local commands = {
   order = {
-    "create", "list", "get", "start", "stop", "restart", "delete", "wait", "logs", "connect",
-    "reload",
+    "create", "list", "get", "start", "stop", "restart", "delete", "wait", "logs", "events", "top",
+    "connect", "reload", "completion",
   },
 }
 
@@ -154,26 +157,40 @@ function commands.wait.run(server, given)
   end
 end
 
--- ---- logs, connect ----
+-- ---- logs, events, top, connect ----
 
 commands.logs = {
   about = "print what an engine wrote",
+  more = "With -f, goes on over restarts of the engine and of the server, until Ctrl-C or the engine is deleted.",
   positional = { "ENGINE" },
   options = {
     { "--tail", short = "-n", value = "LINES", kind = "count", about = "the last lines only" },
-    { "--follow", short = "-f", about = "go on with what comes (not supported in this build)" },
+    { "--follow", short = "-f", about = "go on with what comes" },
   },
+  run = logs,
 }
 
-function commands.logs.run(server, given)
-  if given.follow then
-    client.fail(2, "logs -f is not supported in this build")
-  elseif given.output then
-    client.fail(2, "logs has no -o json; rucat logs -h says how")
-  end
-  local query = client.query({ { "tail", given.tail } })
-  io.write(server:call("GET", client.path(given.ENGINE, "/logs" .. query)).body)
-end
+commands.events = {
+  about = "print what happened to the engines, or to one",
+  more = "With -f, goes on with what happens, after the last 10 (-n); -o json is then an object a line.",
+  positional = { "[ENGINE]" },
+  options = {
+    { "--tail", short = "-n", value = "NUMBER", kind = "count", about = "the last ones only" },
+    { "--follow", short = "-f", about = "go on with what happens" },
+  },
+  run = events,
+}
+
+commands.top = {
+  about = "watch the engines: state, health, uptime, restarts, CPU and memory of each",
+  more = "Redrawn in place on a terminal until Ctrl-C; elsewhere printed once.\n"
+    .. "%CPU is of one processor, since the last look; at the first, since the start.",
+  options = {
+    { "--number", short = "-n", value = "TIMES", kind = "count", about = "look that often, then end" },
+    { "--delay", short = "-d", value = "TIME", kind = "duration", about = "between two looks (2s)" },
+  },
+  run = top,
+}
 
 commands.connect = {
   about = "print the URL that a client of the engine connects to",
@@ -244,17 +261,21 @@ function commands.reload.run(server, given)
   end
 end
 
--- ---- what is still to come ----
+-- ---- completion ----
 
-for _, name in ipairs({ "events", "top", "console" }) do
-  commands[name] = {
-    about = ({
-      events = "what happened to the engines",
-      top = "the engines, redrawn in place",
-      console = "a shell of the server",
-    })[name] .. " (not supported in this build)",
-    missing = true,
-  }
+commands.completion = {
+  about = "print the completion of commands, options and engines for bash or zsh",
+  more = "bash: source <(rucat completion bash)      zsh: source <(rucat completion zsh)",
+  positional = { "SHELL" },
+  local_only = true,
+}
+
+function commands.completion.run(_, given)
+  local script = require("rucat.cli.completion")(given.SHELL, commands)
+  if not script then
+    client.fail(2, "there is completion for bash and zsh, not '%s'", text.plain(given.SHELL))
+  end
+  io.write(script)
 end
 
 return commands

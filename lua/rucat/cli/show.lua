@@ -1,5 +1,6 @@
 -- rucat/cli/show.lua - engines as text: the table of `list`, the fields of `get`.
 
+local colour = require("rucat.cli.colour")
 local text = require("rucat.cli.text")
 
 local show = {}
@@ -7,6 +8,20 @@ local show = {}
 local function cell(value)
   local given = text.given(value)
   return given ~= nil and given ~= "" and text.plain(given) or "-"
+end
+
+-- Which columns of a table are states, healths and reasons, by the names in its first row.
+local PAINT = { STATE = colour.of_state, HEALTH = colour.of_health, REASON = colour.of_reason }
+
+-- A painter for text.table, of rows whose first is the header.
+function show.painter(rows)
+  return function(value, column, row)
+    if row == 1 then
+      return colour.paint(value, "bold")
+    end
+    local of = PAINT[rows[1][column]]
+    return of and colour.paint(value, of(value)) or value
+  end
 end
 
 -- The table of engines. Its columns are named in docs/cli.md; scripts had better use -o json.
@@ -22,7 +37,7 @@ function show.list(engines)
       cell(engine.endpoint),
     }
   end
-  return text.table(rows)
+  return text.table(rows, show.painter(rows))
 end
 
 -- "2026-11-23T01:02:03.456Z (5m ago)"

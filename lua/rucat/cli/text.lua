@@ -62,8 +62,9 @@ function text.cut(s, width)
   return s
 end
 
--- Rows of texts as aligned columns; the last one is not padded.
-function text.table(rows)
+-- Rows of texts as aligned columns; the last one is not padded. `paint(cell, column, row)`, if given,
+-- may put a colour around what is shown, which counts for nothing in the widths.
+function text.table(rows, paint)
   local widths = {}
   for _, row in ipairs(rows) do
     for i, cell in ipairs(row) do
@@ -71,10 +72,11 @@ function text.table(rows)
     end
   end
   local lines = {}
-  for _, row in ipairs(rows) do
+  for at, row in ipairs(rows) do
     local cells = {}
     for i, cell in ipairs(row) do
-      cells[i] = i < #row and cell .. (" "):rep(widths[i] - text.width(cell)) or cell
+      local shown = paint and paint(cell, i, at) or cell
+      cells[i] = i < #row and shown .. (" "):rep(widths[i] - text.width(cell)) or shown
     end
     lines[#lines + 1] = table.concat(cells, "  ") .. "\n"
   end
@@ -96,6 +98,21 @@ function text.age(seconds)
     return ("%dd%dh"):format(s // 86400, s % 86400 // 3600)
   end
   return (s // 86400) .. "d"
+end
+
+-- 0, 512K, 3.4M, 120M, 2.1G: bytes, in powers of 1024.
+function text.bytes(n)
+  if n < 1024 then
+    return ("%d"):format(n)
+  end
+  for _, unit in ipairs({ "K", "M", "G", "T" }) do
+    n = n / 1024
+    if n < 9.95 then
+      return ("%.1f%s"):format(n, unit)
+    elseif n < 1023.5 or unit == "T" then
+      return ("%.0f%s"):format(n, unit)
+    end
+  end
 end
 
 -- JSON's null and what is not there are nil to us.

@@ -1,34 +1,33 @@
 -- rucat/cli/wait.lua - waiting until an engine is what was asked for. On a terminal one line that is
--- redrawn in place, elsewhere a line for each change.
+-- redrawn in place, with the last line of the engine's log; elsewhere a line for each change.
 --
 -- The engine is asked for again and again: that survives a restart of the server, and shows each
 -- change as it comes.
 
 local client = require("rucat.cli.client")
+local colour = require("rucat.cli.colour")
 local text = require("rucat.cli.text")
 
 local FIRST, USUAL = 0.05, 0.2 -- seconds between two questions
 local PATIENCE = 5 -- seconds that the server may be away once it has answered
 local BAR = 20
+local LOG_EVERY = 1 -- seconds between two looks at the log
 
 -- ---- the line ----
 
 local progress = {}
 progress.__index = progress
 
-local function terminal(fd)
-  local tty = rawget(rucat, "tty")
-  return tty ~= nil and tty.isatty(fd) and tty or nil
-end
-
 -- `to_stderr` keeps stdout for the result.
 local function progress_new(name, to_stderr)
-  local tty = terminal(to_stderr and 2 or 1)
+  local fd = to_stderr and 2 or 1
   return setmetatable({
     out = to_stderr and io.stderr or io.stdout,
+    fd = fd,
     name = text.plain(name),
-    tty = tty,
+    tty = rucat.tty.isatty(fd),
     last = "",
+    log = "",
     step = 0,
   }, progress)
 end
@@ -51,19 +50,43 @@ local function next_try(engine)
   return since and since < 0 and (", next start in %s"):format(text.age(-since + 0.5)) or ""
 end
 
+-- "[===    ] team-a Pending (Starting) 3.2s  what it wrote last", as much as fits.
+function progress:draw(engine, state, seconds)
+  local columns = (rucat.tty.size() or 80) - 1
+  local line = ("%s %s %s%s %.1fs"):format(bar(self.step), self.name, state, next_try(engine), seconds)
+  local shown = text.cut(line, columns)
+  local left = columns - text.width(shown) - 2
+  if shown == line and self.log ~= "" and left >= 10 then
+    shown = shown .. "  " .. colour.paint(text.cut(self.log, left), "dim", self.fd)
+  end
+  self.step = self.step + 1
+  self.out:write("\r", shown, "\27[K")
+  self.out:flush()
+end
+
 function progress:show(engine, seconds)
   local state = state_of(engine)
   if self.tty then
-    local line = ("%s %s %s%s %.1fs"):format(bar(self.step), self.name, state, next_try(engine),
-                                             seconds)
-    self.step = self.step + 1
-    self.out:write("\r", text.cut(line, (self.tty.size() or 80) - 1), "\27[K")
-    self.out:flush()
+    self:draw(engine, state, seconds)
   elseif state ~= self.last then
     self.out:write(("%s: %s%s\n"):format(self.name, state, next_try(engine)))
     self.out:flush()
   end
   self.last = state
+end
+
+-- Looks now and then at what the engine wrote last; what cannot be had is left out.
+function progress:look_at_log(server, name)
+  local now = rucat.clock.monotonic()
+  if not self.tty or now < (self.log_due or 0) then
+    return
+  end
+  self.log_due = now + LOG_EVERY
+  local answer = server:try("GET", client.path(name, "/logs?tail=1"), nil, 1)
+  if answer and answer.status == 200 then
+    local line = text.plain(answer.body:match("([^\n]+)%s*$") or "")
+    self.log = line:match("^%s*(.-)%s*$")
+  end
 end
 
 -- Takes the drawn line away.
@@ -73,6 +96,8 @@ function progress:clear()
     self.out:flush()
   end
 end
+
+progress.__close = progress.clear
 
 function progress:done(line)
   self:clear()
@@ -146,7 +171,8 @@ end
 return function(server, name, goal, timeout, options)
   options = options or {}
   local path = client.path(name)
-  local shown = progress_new(name, options.to_stderr)
+  rucat.tty.interruptible()
+  local shown <close> = progress_new(name, options.to_stderr)
   local began = rucat.clock.monotonic()
   local limit = began + timeout
   local pause, first, engine = FIRST, not options.seen, nil
@@ -170,6 +196,7 @@ return function(server, name, goal, timeout, options)
       shown:clear()
       never(name, engine, why)
     end
+    shown:look_at_log(server, name)
     shown:show(engine, seconds)
     first = false
     local left = limit - rucat.clock.monotonic()
