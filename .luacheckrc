@@ -11,11 +11,12 @@ local scripts = {
     "assert", "error", "getmetatable", "ipairs", "math", "next", "pairs", "pcall", "print",
     "rawequal", "rawget", "rawlen", "rawset", "require", "rucat", "select", "coroutine",
     "setmetatable", "string", "table", "tonumber", "tostring", "type", "utf8", "warn", "xpcall",
-    "_VERSION", os = { fields = { "clock", "date", "difftime", "time" } },
+    "_VERSION", "_ENV", os = { fields = { "clock", "date", "difftime", "time" } },
   },
 }
 
 files["lua"] = scripts
+files["lua/rucat/console.lua"] = { read_globals = { "_ENV" } }
 files["lua/rucat/cli.lua"] = { std = "lua54", read_globals = { "rucat" } }
 files["lua/rucat/cli"] = { std = "lua54", read_globals = { "rucat" } }
 files["etc/rucat.lua"] = { std = "lua54" }

@@ -37,6 +37,9 @@ return {
   -- Anything here is handed to templates as ctx.config.templates. (live)
   templates = {},
 
+  -- The socket of `rucat console`, mode 0600; a relative path is below state_dir.
+  -- console = "console",
+
   -- Your own script directories; a file there shadows the shipped one of the same relative path.
   scripts = {
     -- "/etc/rucat/lua",

@@ -79,7 +79,8 @@ void ruc_setup_lay_flags(ruc_config_t *config)
 static int say(const ruc_config_report_t *report, const char *after)
 {
     for (size_t i = 0; i < report->count && i < RUC_CONFIG_PROBLEMS; i++) {
-        fprintf(stderr, "rucat: %s%s\n", report->problems[i].text, after);
+        const char *text = report->problems[i].text; /* FILE:LINE: what, for editors, or a key */
+        fprintf(stderr, "%s%s%s\n", text[0] == '/' ? "" : "rucat: ", text, after);
     }
     return report->count > 0 ? RUC_EINVALID : 0;
 }

@@ -11,7 +11,6 @@ local show = require("rucat.cli.show")
 local text = require("rucat.cli.text")
 
 local PREVIEW <const> = 20 -- events and lines shown unless a number is given
-local NARROW <const> = 60  -- columns; below that tables become lists
 
 local function fail(message)
   error(message, 0)
@@ -134,24 +133,32 @@ Engine.__eq = function(a, b)
   return rawget(a, "_id") == rawget(b, "_id")
 end
 
+local function fits(lines, width)
+  for line in lines:gmatch("[^\n]+") do
+    if text.width(line) > width then
+      return false
+    end
+  end
+  return true
+end
+
+-- The table of `rucat list` where it fits, else its most wanted columns, else a line for each.
 local List = { __name = "engines" }
 List.__console = function(list, width)
-  if #list == 0 then
-    return "no engines"
-  elseif width >= NARROW then
-    return show.list(list)
-  end
-  local lines = {}
+  local rows, lines = { { "NAME", "STATE", "HEALTH", "REASON" } }, {}
   for i, e in ipairs(list) do
+    rows[i + 1] = { text.plain(e.name), e.state, e.health, text.plain(e.reason) }
     lines[i] = text.plain(("%s %s %s"):format(e.name, e.state, e.reason))
   end
-  return table.concat(lines, "\n")
+  local whole, short = show.list(list), text.table(rows)
+  return #list == 0 and "no engines" or fits(whole, width) and whole or fits(short, width) and short
+    or table.concat(lines, "\n")
 end
 
 -- ---- the names of a console ----
 
 return function(host)
-  local shared = getmetatable(_ENV).__index -- what every script sees -- luacheck: ignore 113
+  local shared = getmetatable(_ENV).__index -- what every script sees
   local env = setmetatable({}, { __index = shared })
   local by = "console:" .. host.user
 
@@ -263,7 +270,7 @@ return function(host)
 
   function env.metrics(pattern)
     local lines = {}
-    for line in host.metrics():gmatch("[^\n]+") do
+    for line in rucat.metrics.render():gmatch("[^\n]+") do
       if pattern == nil or (line:sub(1, 1) ~= "#" and line:find(pattern)) then
         lines[#lines + 1] = line
       end
@@ -295,15 +302,15 @@ return function(host)
 
   -- ---- what is printed of results ----
 
-  local function format(width, ...)
+  local function format(columns, ...)
     local values, parts = table.pack(...), {}
-    width = width > 0 and width or 80
+    local width = columns > 0 and columns or 80
     for i = 1, values.n do
       local value = values[i]
       local meta = type(value) == "table" and getmetatable(value)
       local own = type(meta) == "table" and rawget(meta, "__console")
       if own then
-        parts[i] = own(value, width):gsub("\n$", "")
+        parts[i] = own(value, columns > 0 and columns or math.huge):gsub("\n$", "")
       elseif meta == Text then
         parts[i] = value.text
       elseif type(value) == "userdata" and pcall(pairs, value) and tostring(value):find("^engine ") then

@@ -1,5 +1,5 @@
 -- help.lua - the texts of help() in the console: one for each of the console's own names, one for
--- each primitive with a line for each of its functions. spec/lua/help_spec.lua checks that none is
+-- each primitive with a line for each of its functions. spec/e2e/console_spec.lua checks that none is
 -- missing.
 
 local overview = [==[

@@ -21,9 +21,8 @@ end
 
 -- Quoted and escaped; bytes that are no UTF-8 become \xNN.
 local function quote(s)
-  if #s > BYTES then
-    s = s:sub(1, BYTES)
-    return quote(s) .. " ... (cut)"
+  if #s > BYTES - 100 then
+    return quote(s:sub(1, BYTES - 100)) .. " ... (cut)"
   end
   return '"' .. s:gsub('[%c"\\]', escape):gsub(utf8.len(s) and "[\0]" or "[\x80-\xff]", escape) .. '"'
 end

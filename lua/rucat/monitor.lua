@@ -14,7 +14,8 @@ local HISTORY_MAX = 32
 local AGAIN = 0
 local MESSAGE_MAX = 8192 -- bytes
 
--- Per engine: busy and again (one look at a time), probing, failures, next_probe.
+-- Per engine: busy and again (one look at a time), probing, failures, next_probe, started (the epoch
+-- that this server started).
 local memory = {}
 
 local function mind(id)
@@ -147,6 +148,7 @@ local function begin(e, automatic)
     driver.count_restart()
   end
   local ok, why, code = driver.start(e, plan)
+  mind(e.id).started = ok and plan.driver == "process" and epoch or nil -- by this server: its own share counts
   if not ok and code == "CLOSED" then
     return -- the server is stopping: the intent stands, the next one carries it out
   elseif not ok and (code == "INVALID" or code == "TOOBIG" or code == "EINVAL") then
@@ -174,12 +176,19 @@ local function came_up(e, seen)
   local at = seen.ready or clock.now()
   if seen.started then
     driver.count_start(math.max(0, at - seen.started))
+    if m.started == e.epoch and e.epoch == 1 then
+      driver.count_own("exec", math.max(0, seen.started - clock.parse(e.created_at)))
+    end
   end
-  return write(e, {
+  local after = write(e, {
     state = "Running", reason = "Ready", message = "", started_at = clock.text(at),
     endpoint = address(e.plan.endpoint, seen.port, e.plan.host, "sc"),
     ui = address(e.plan.ui, seen.ui_port, e.plan.host, "http"),
   })
+  if after and seen.ready and m.started == e.epoch then
+    driver.count_own("running", math.max(0, clock.now() - seen.ready))
+  end
+  return after
 end
 
 -- ---- ending ----

@@ -40,30 +40,38 @@ function check.version(value)
   end
 end
 
--- A map of at most `most` entries whose values are of the given types.
-local function map_error(value, most, types, expected)
+local NAMED_MAX = 10 -- entries that are wrong, in one message
+
+-- What is wrong with one entry of a map; nil when it is fine.
+local function entry_error(key, item, types, expected)
+  if #key < 1 or #key > 256 or key:find("%c") then
+    return "a key must be 1 to 256 characters without control characters"
+  elseif not types[type(item)] then
+    return ("'%s': expected %s"):format(key, expected)
+  elseif type(item) == "string" and (#item > 65536 or item:find("\0", 1, true)) then
+    return ("'%s': at most 65536 bytes, without NUL"):format(key)
+  end
+end
+
+-- A map of at most `most` entries whose values are of the given types; `also(key)` may find more.
+local function map_error(value, most, types, expected, also)
   if not is_map(value) then
     return "expected an object"
   end
-  local count = 0
+  local count, wrong = 0, {}
   for key, item in pairs(value) do
     count = count + 1
     if type(key) ~= "string" then -- not from JSON, but from a policy
       return "expected an object"
     end
-    if #key < 1 or #key > 256 or key:find("%c") then
-      return "a key must be 1 to 256 characters without control characters"
-    end
-    if not types[type(item)] then
-      return ("'%s': expected %s"):format(key, expected)
-    end
-    if type(item) == "string" and (#item > 65536 or item:find("\0", 1, true)) then
-      return ("'%s': at most 65536 bytes, without NUL"):format(key)
-    end
+    wrong[#wrong + 1] = entry_error(key, item, types, expected) or also and also(key) or nil
   end
   if count > most then
     return ("at most %d entries"):format(most)
   end
+  table.sort(wrong)
+  local more = #wrong > NAMED_MAX and ("; and %d more"):format(#wrong - NAMED_MAX) or ""
+  return #wrong > 0 and table.concat(wrong, "; ", 1, math.min(#wrong, NAMED_MAX)) .. more or nil
 end
 
 function check.config(value)
@@ -76,15 +84,13 @@ function check.labels(value)
 end
 
 function check.env(value)
-  local wrong = map_error(value, 256, { string = true }, "a string")
-  if wrong then
-    return wrong
-  end
-  for key in pairs(value) do
+  return map_error(value, 256, { string = true }, "a string", function(key)
     if not key:find("^[%a_][%w_]*$") then
       return ("'%s' is not the name of an environment variable"):format(key)
+    elseif key == "RUCAT_INSTANCE" or key == "RUCAT_EPOCH" then
+      return ("'%s' is set by rucat itself"):format(key)
     end
-  end
+  end)
 end
 
 function check.endpoint(value)

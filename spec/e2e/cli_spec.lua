@@ -308,7 +308,8 @@ describe("rucat", function()
       ["get a --nonsense"] = "--nonsense", ["list -o yaml"] = "yaml", ["wait a --for Sleeping"] = "Sleeping",
       ["wait a --timeout soon"] = "soon", ["logs a -n x"] = "'x'", ["create a -C x"] = "KEY=VALUE",
       ["create a --type"] = "--type", ["create a --wait=1"] = "--wait", ["events a b"] = "'b'",
-      ["events -n x"] = "'x'", ["list --url nowhere"] = "--url", ["list -x"] = "-x", ["top x"] = "'x'", ["top -n 0"] = "-n",
+      ["events -n x"] = "'x'", ["list --url nowhere"] = "--url", ["list -x"] = "-x",
+      ["top x"] = "'x'", ["top -n 0"] = "-n",
     }) do
       local argv = {}
       for word in words:gmatch("%S+") do

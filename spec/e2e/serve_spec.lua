@@ -54,7 +54,7 @@ describe("the configuration", function()
   end)
 
   it("of keys that this build does not have is refused by name", function()
-    for key, value in pairs({ tls = "{ cert = 'a', key = 'b' }", console = "'/x'", kubernetes = "{}",
+    for key, value in pairs({ tls = "{ cert = 'a', key = 'b' }", kubernetes = "{}",
                               public_url = "'http://x'" }) do
       local text = refused(("return { %s = %s }"):format(key, value))
       assert.matches(key, text, 1, true)

@@ -67,7 +67,7 @@ describe("rucat check", function()
     ["return 5"] = "must return a table",
     ["error('no')"] = "DIR/rucat.lua:1: no",
     ["\n\nreturn { listn = 'x' }"] = "DIR/rucat.lua:3: .*listen",
-    ["return {\n listen = 5 }"] = "DIR/rucat.lua:2: .*listen.*text",
+    ["return {\n listen = 5 }"] = "^DIR/rucat.lua:2: .*listen.*text",
     ["return {\n listen = {} }"] = "DIR/rucat.lua:2: ",
     ["return {\n listen = 'nowhere' }"] = "listen.*HOST:PORT",
     ["return {\n listen = '0.0.0.0:3000' }"] = "auth",

@@ -167,8 +167,7 @@ return function(e, exit, history) return { restart = #history < 3, delay = 0.05 
     _, e = s:json("POST", "/v1/engines/b4/restart?wait=300ms")
     consistent(e)
     assert(e.epoch == 2, rucat.json.encode(e))
-    local status
-    status, e = s:json("DELETE", "/v1/engines/b3?wait=20s")
+    local status = s:json("DELETE", "/v1/engines/b3?wait=20s")
     assert.are.equal(202, status)
     assert.are.equal(404, (s:json("GET", "/v1/engines/b3")))
     -- a start that never comes up waits for the whole time, as a further start is due; then is refused

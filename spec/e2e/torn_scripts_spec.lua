@@ -257,10 +257,11 @@ end]] }, config = { defaults = { type = "test" } } })
     assert.are.equal("test", s:engine("notype").type)
     assert.are.equal(201, (try("only")))
     assert.are.equal(422, (try("type")))
-    local status, e, headers = try("rename", "before")
+    local status, e = try("rename", "before")
     assert.are.equal(201, status)
     assert.are.equal("renamed", e.name)
     for _, what in ipairs({ "bad", "fn", "unknown", "number", "raise", "sleep" }) do
+      local headers
       status, e, headers = try(what)
       assert.are.equal(503, status, what)
       assert.are.equal("PolicyError", e.title, what)
@@ -321,11 +322,11 @@ return { interval = 0.1, timeout = 1, failures = 2,
     s:create({ name = "slow", labels = { what = "slow" } })
     s:create({ name = "why", labels = { what = "why" } })
     for _, what in ipairs({ "fn", "fn2", "nil", "raise" }) do
-      s:until_engine(what, function(e) return e.health == "healthy" end, 10, what)
+      s:until_engine(what, function(x) return x.health == "healthy" end, 10, what)
     end
-    local e = s:until_engine("slow", function(e) return e.health == "unhealthy" end, 10)
+    local e = s:until_engine("slow", function(x) return x.health == "unhealthy" end, 10)
     assert.matches("did not answer", e.message)
-    s:until_engine("why", function(e) return e.health == "unhealthy" end, 10)
+    s:until_engine("why", function(x) return x.health == "unhealthy" end, 10)
     ok_after(s)
   end)
 end)
@@ -415,5 +416,40 @@ return { ["GET /home"] = function() return 200, rucat.server.config("spark") end
     local home = s:get("/home")
     assert.are.equal("/nowhere/spark", home.home)
     assert.are.equal("/nowhere/java", home.java_home)
+  end)
+end)
+
+describe("requests that are odd", function()
+  local s
+  setup(function() s = server.start() end)
+  teardown(function() s:stop() end)
+
+  it("each entry of a map that is wrong is named", function()
+    local status, problem = s:json("POST", "/v1/engines", { name = "x", type = "test",
+      config = { a = { b = 1 }, c = rucat.json.array(), fine = 1 },
+      env = { ["A=B"] = "1", RUCAT_INSTANCE = "x", FINE = "x", C = 5 }, labels = { l = true } })
+    assert.are.equal(422, status)
+    local by = {}
+    for _, each in ipairs(problem.errors) do by[each.field] = each.message end
+    assert.matches("'a': expected.*'c': expected", by.config)
+    assert.matches("'A=B'.*'C': expected.*'RUCAT_INSTANCE'", by.env)
+    assert.matches("'l': expected", by.labels)
+    assert(not by.config:find("fine") and not by.env:find("FINE"))
+  end)
+
+  it("a NUL is wrong content, in each field", function()
+    for _, body in ipairs({ '{"name":"a\\u0000"}', '{"name":"a","type":"t\\u0000"}', '{"name":"a","type":"test","version":"1\\u0000"}',
+      '{"name":"a","type":"test","config":{"k":"\\u0000"}}', '{"name":"a","type":"test","env":{"k":"\\u0000"}}',
+      '{"name":"a","type":"test","labels":{"k":"\\u0000"}}', '{"name":"a","platform":"external","endpoint":"sc://a:1\\u0000"}' }) do
+      assert.are.equal(422, (s:json("POST", "/v1/engines", body)), body)
+    end
+    assert.are.equal(0, #s:get("/v1/engines").engines)
+  end)
+
+  it("a query that is broken is refused, not read as no query", function()
+    for _, query in ipairs({ "name=%00", "%ff=1", "name=%zz", "&&name=%", "name=a&x=%zz", "%00" }) do
+      assert.are.equal(422, (s:json("GET", "/v1/engines?" .. query)), query)
+    end
+    assert.are.equal(200, (s:json("GET", "/v1/engines?&&name=%41&")))
   end)
 end)

@@ -32,6 +32,11 @@ static pid_t spawn_child(ruc_proc_id_t *id)
     assert_int_equal(posix_spawnp(&pid, "sleep", NULL, NULL, args, env), 0);
     assert_int_equal(ruc_proc_identify(pid, id), 0);
     snprintf(id->instance, sizeof id->instance, "%s", instance);
+    /* The parent goes on a moment before the kernel shows the new environment. */
+    for (int i = 0; i < 10000 && ruc_proc_has_instance(pid, instance) != 1; i++) {
+        usleep(1000);
+    }
+    assert_int_equal(ruc_proc_has_instance(pid, instance), 1);
     return pid;
 }
 

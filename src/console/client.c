@@ -104,7 +104,9 @@ static void take_signal(ruc_client_t *client)
     if (read(client->signals, &info, sizeof info) != (ssize_t)sizeof info) {
         return;
     }
-    if (info.ssi_signo == SIGWINCH) {
+    if (info.ssi_signo == SIGCONT) {
+        ruc_edit_resume(client);
+    } else if (info.ssi_signo == SIGWINCH) {
         measure(client);
         ruc_edit_resize(client);
     } else if (info.ssi_signo != SIGINT || (client->running != 0 && client->cancels++ > 0)) {
@@ -130,6 +132,7 @@ static int catch_signals(void)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGWINCH);
+    sigaddset(&set, SIGCONT);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -8,7 +8,7 @@
 
 typedef struct ruc_client {
     ruc_link_t link;
-    int signals;       /* a signalfd for SIGINT, SIGTERM, SIGHUP, SIGWINCH */
+    int signals;       /* a signalfd for SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGCONT */
     int columns;       /* of the terminal; 0 when standard output is none */
     int64_t running;   /* the eval that has no answer yet; 0 none */
     bool over;         /* leave */
@@ -40,8 +40,9 @@ void ruc_edit_run(ruc_client_t *client, const char *greeting);
 void ruc_edit_hide(ruc_client_t *client);
 void ruc_edit_show(ruc_client_t *client);
 
-/* Ctrl-C at the prompt, and another size of the terminal. */
+/* Ctrl-C at the prompt, back from Ctrl-Z, and another size of the terminal. */
 void ruc_edit_interrupt(ruc_client_t *client);
+void ruc_edit_resume(ruc_client_t *client);
 void ruc_edit_resize(ruc_client_t *client);
 
 #endif

@@ -68,7 +68,7 @@ static void close_conn(ruc_conn_t *conn)
     uv_close((uv_handle_t *)&conn->pipe, on_closed);
     uv_close((uv_handle_t *)&conn->stall, on_closed);
     if (conn->greeted) {
-        ruc_log_audit(RUC_LOG_CONSOLE, "console %u of %s (uid %u, pid %d) is closed", conn->number,
+        ruc_log_audit(RUC_LOG_CONSOLE, "#%u %s (uid %u, pid %d) is closed", conn->number,
                       conn->user, (unsigned)conn->uid, (int)conn->pid);
     }
 }
@@ -97,8 +97,8 @@ static void close_soon(ruc_conn_t *conn, const char *why)
 static void on_stall(uv_timer_t *timer)
 {
     ruc_conn_t *conn = timer->data;
-    ruc_log(RUC_LOG_CONSOLE, RUC_WARN, "console %u of %s (pid %d) is let go: %s", conn->number,
-            conn->user, (int)conn->pid, conn->why != NULL ? conn->why : "it does not read");
+    ruc_log(RUC_LOG_CONSOLE, RUC_WARN, "#%u %s (pid %d) is let go: %s", conn->number, conn->user,
+            (int)conn->pid, conn->why != NULL ? conn->why : "it does not read");
     close_conn(conn);
 }
 
@@ -217,12 +217,9 @@ void ruc_conn_end(ruc_conn_t *conn, const char *type, const char *text)
         return;
     }
     if (text != NULL && conn->why == NULL) {
-        ruc_session_cancel(conn->session);
-        ruc_conn_say(conn, type, text, strlen(text));
+        ruc_conn_say(conn, type, text, strlen(text)); /* before the line that this ends */
     }
-    if (!conn->closing) {
-        close_conn(conn);
-    }
+    close_conn(conn);
 }
 
 /* ---- reading ---- */
@@ -242,9 +239,8 @@ static void say_error(ruc_conn_t *conn, const char *text)
 
 static void audit(const ruc_conn_t *conn, const char *code, size_t len)
 {
-    ruc_log_audit(RUC_LOG_CONSOLE, "console %u of %s (uid %u, pid %d): %.*s", conn->number,
-                  conn->user, (unsigned)conn->uid, (int)conn->pid, (int)(len < 4000 ? len : 4000),
-                  code);
+    ruc_log_audit(RUC_LOG_CONSOLE, "#%u %s (uid %u, pid %d): %.*s", conn->number, conn->user,
+                  (unsigned)conn->uid, (int)conn->pid, (int)(len < 4000 ? len : 4000), code);
 }
 
 static void take_eval(ruc_conn_t *conn, json_int_t id, const json_t *message)
@@ -378,8 +374,8 @@ static void looked_up(uv_work_t *work, int status)
         return;
     }
     conn->greeted = true;
-    ruc_log_audit(RUC_LOG_CONSOLE, "console %u of %s (uid %u, pid %d) is open", conn->number,
-                  conn->user, (unsigned)conn->uid, (int)conn->pid);
+    ruc_log_audit(RUC_LOG_CONSOLE, "#%u %s (uid %u, pid %d) is open", conn->number, conn->user,
+                  (unsigned)conn->uid, (int)conn->pid);
     greet(conn);
     set_reading(conn, true);
 }
@@ -420,6 +416,18 @@ static bool may_enter(ruc_conn_t *conn)
     return peer.uid == 0 || peer.uid == geteuid();
 }
 
+/* Without memory for a connection it is accepted all the same, and closed: libuv offers no other
+ * one before. */
+static void turn_away(ruc_app_t *app, uv_stream_t *listener)
+{
+    static uv_pipe_t pipe;
+    ruc_log(RUC_LOG_CONSOLE, RUC_ERROR, "not enough memory for a console");
+    if (!uv_is_closing((uv_handle_t *)&pipe) && uv_pipe_init(app->loop, &pipe, 0) == 0) {
+        uv_accept(listener, (uv_stream_t *)&pipe);
+        uv_close((uv_handle_t *)&pipe, NULL);
+    }
+}
+
 void ruc_conn_accept(ruc_app_t *app, uv_stream_t *listener, ruc_fileset_t *files)
 {
     int open = 0;
@@ -427,8 +435,8 @@ void ruc_conn_accept(ruc_app_t *app, uv_stream_t *listener, ruc_fileset_t *files
     DL_COUNT(ruc__consoles, conn, open);
     conn = conn_new(app, files);
     if (conn == NULL) {
-        ruc_log(RUC_LOG_CONSOLE, RUC_ERROR, "not enough memory for a console");
-        return; /* libuv offers it again */
+        turn_away(app, listener);
+        return;
     }
     if (uv_accept(listener, (uv_stream_t *)&conn->pipe) < 0) {
         close_conn(conn);

@@ -34,6 +34,12 @@ static struct {
 
 /* ---- the screen ---- */
 
+/* Both prompts are equally wide. */
+static const char *prompt_of(const ruc_client_t *client)
+{
+    return client->pending.len > 0 ? PROMPT_MORE : PROMPT;
+}
+
 /* Columns that the first `len` bytes take. */
 static size_t width_of(const char *text, size_t len)
 {
@@ -87,7 +93,7 @@ static void begin_prompt(ruc_client_t *client)
     edit.line = NULL;
     rl_point = 0;
     client->prompting = true;
-    rl_callback_handler_install(client->pending.len > 0 ? PROMPT_MORE : PROMPT, on_line);
+    rl_callback_handler_install(prompt_of(client), on_line);
 }
 
 static void end_prompt(ruc_client_t *client)
@@ -106,6 +112,17 @@ void ruc_edit_interrupt(ruc_client_t *client)
     ruc_buf_clear(&client->pending);
     client->incomplete = false;
     begin_prompt(client);
+}
+
+void ruc_edit_resume(ruc_client_t *client)
+{
+    if (client->prompting) {
+        rl_deprep_terminal(); /* the shell has changed the terminal behind libedit's back */
+        rl_prep_terminal(1);
+        printf("\r\033[J");
+        fflush(stdout);
+        ruc_edit_show(client);
+    }
 }
 
 void ruc_edit_resize(ruc_client_t *client)
@@ -171,7 +188,7 @@ static int on_tab(int count, int key)
             snprintf(more, sizeof more, "%.*s", (int)(common - typed), first + typed);
             rl_insert_text(more);
         } else if (json_array_size(words) > 1) {
-            printf(PROMPT "%s\n", rl_line_buffer);
+            printf("%s%s\n", prompt_of(client), rl_line_buffer);
             list_words(client, words);
             fflush(stdout);
         }

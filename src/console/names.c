@@ -3,15 +3,12 @@
 #include "console/names.h"
 
 #include <lauxlib.h>
-#include <string.h>
 
 #include "core/log.h"
-#include "core/metrics.h"
 #include "engine/verbs.h"
 #include "lua/job.h"
 
 #define JOBS_SHOWN 1000
-#define METRICS_MAX ((size_t)4 << 20)
 
 static ruc_conn_t *conn_of(lua_State *L)
 {
@@ -91,29 +88,6 @@ static int host_set_level(lua_State *L)
     return 0;
 }
 
-static int buf_gc(lua_State *L)
-{
-    ruc_buf_free(lua_touserdata(L, 1));
-    return 0;
-}
-
-static int host_metrics(lua_State *L)
-{
-    ruc_buf_t *out = lua_newuserdatauv(L, sizeof *out, 0);
-    ruc_buf_init(out, METRICS_MAX);
-    lua_createtable(L, 0, 1);
-    lua_pushcfunction(L, buf_gc);
-    lua_setfield(L, -2, "__gc");
-    lua_setmetatable(L, -2);
-    int rc = ruc_metrics_render(out);
-    if (rc < 0) {
-        return luaL_error(L, "the metrics: %s", ruc_err_text(rc));
-    }
-    lua_pushlstring(L, ruc_buf_str(out), out->len);
-    ruc_buf_free(out);
-    return 1;
-}
-
 /* jobs(): { {id=, what=, where=, request=, waiting=}, ... }, how many there are */
 static int host_jobs(lua_State *L)
 {
@@ -154,12 +128,15 @@ static int host_settled(lua_State *L)
 
 void ruc_names_push(lua_State *L, ruc_conn_t *conn)
 {
-    static const luaL_Reg functions[] = {
-        {"write", host_write},           {"follow_events", host_follow_events},
-        {"follow_log", host_follow_log}, {"unfollow", host_unfollow},
-        {"levels", host_levels},         {"set_level", host_set_level},
-        {"metrics", host_metrics},       {"jobs", host_jobs},
-        {"settled", host_settled},       {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"write", host_write},
+                                         {"follow_events", host_follow_events},
+                                         {"follow_log", host_follow_log},
+                                         {"unfollow", host_unfollow},
+                                         {"levels", host_levels},
+                                         {"set_level", host_set_level},
+                                         {"jobs", host_jobs},
+                                         {"settled", host_settled},
+                                         {NULL, NULL}};
     luaL_newlibtable(L, functions);
     lua_pushlightuserdata(L, conn);
     luaL_setfuncs(L, functions, 1);

@@ -145,16 +145,72 @@ static int compile(lua_State *L)
     return 1;
 }
 
-/* The error as a text with where it came from, without the frames that are ours. */
+static bool is_line(const char *at, size_t len, const char *text)
+{
+    return len == strlen(text) && memcmp(at, text, len) == 0;
+}
+
+/* True for a frame that is about us: the C around the line, and console.lua, whose errors are about
+ * what it was asked. */
+static bool is_ours(const char *at, size_t len)
+{
+    static const char library[] = "/rucat/console.lua:";
+    return is_line(at, len, "\t[C]: in ?") || is_line(at, len, "\t(...tail calls...)") ||
+           memmem(at, len, library, sizeof library - 1) != NULL;
+}
+
+/* Pushes the frames below the handler that are the line's own, each after a newline. One alone, in
+ * the first line, says no more than the message: then "". */
+static void push_frames(lua_State *L)
+{
+    static const char first[] = ":1: in main chunk";
+    luaL_Buffer out;
+    int frames = 0;
+    bool raised = false; /* "in function 'error'" was seen: it belongs to the frame that follows */
+    luaL_traceback(L, L, NULL, 1);
+    const char *at = strchr(lua_tostring(L, -1), '\n'), *last = "";
+    luaL_buffinit(L, &out);
+    while (at != NULL) {
+        const char *line = at + 1;
+        at = strchr(line, '\n');
+        size_t len = at == NULL ? strlen(line) : (size_t)(at - line);
+        if (is_line(line, len, "\t[C]: in function 'error'")) {
+            raised = true;
+        } else if (is_ours(line, len)) {
+            raised = false;
+        } else {
+            if (raised) {
+                luaL_addstring(&out, "\n\t[C]: in function 'error'");
+            }
+            luaL_addchar(&out, '\n');
+            luaL_addlstring(&out, line, len);
+            frames += 1 + raised;
+            raised = false;
+            last = len >= sizeof first - 1 ? line + len - (sizeof first - 1) : "";
+        }
+    }
+    luaL_pushresult(&out);
+    if (frames == 1 && strncmp(last, first, sizeof first - 1) == 0) {
+        lua_pushliteral(L, "");
+    }
+}
+
+/* The message handler: the error as a text with where it came from. */
 static int with_traceback(lua_State *L)
 {
-    static const char ours[] = "\n\t[C]: in ?";
-    size_t len;
-    luaL_traceback(L, L, luaL_tolstring(L, 1, NULL), 1);
-    const char *text = lua_tolstring(L, -1, &len);
-    if (len > sizeof ours && strcmp(text + len - (sizeof ours - 1), ours) == 0) {
-        lua_pushlstring(L, text, len - (sizeof ours - 1));
+    if (lua_type(L, 1) == LUA_TSTRING || luaL_getmetafield(L, 1, "__tostring") != LUA_TNIL) {
+        luaL_tolstring(L, 1, NULL);
+    } else {
+        lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
     }
+    lua_replace(L, 1);
+    lua_settop(L, 1);
+    push_frames(L);
+    bool bare = lua_rawlen(L, -1) == 0;
+    lua_pushvalue(L, 1);
+    lua_pushstring(L, bare ? "" : "\nstack traceback:");
+    lua_pushvalue(L, -3);
+    lua_concat(L, 3);
     return 1;
 }
 

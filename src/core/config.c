@@ -1,11 +1,13 @@
 /* config.c - see config.h. */
 #include "core/config.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/check.h"
 #include "core/log.h"
@@ -401,8 +403,11 @@ int ruc_config_address(const char *text, char host[256], int *port)
 
 bool ruc_config_loopback(const char *host)
 {
-    return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
-           (strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == strlen(host));
+    struct in_addr four;
+    struct in6_addr six;
+    return strcasecmp(host, "localhost") == 0 ||
+           (inet_pton(AF_INET, host, &four) == 1 && (ntohl(four.s_addr) >> 24) == 127) ||
+           (inet_pton(AF_INET6, host, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six));
 }
 
 /* Numbers that something could not work with, or that a cast could not hold. */

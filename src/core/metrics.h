@@ -36,6 +36,8 @@ typedef enum { RUC_METRIC_COUNTER, RUC_METRIC_GAUGE, RUC_METRIC_HISTOGRAM } ruc_
        "Automatic restarts of drivers.")                                                           \
     XX(ENGINE_START, HISTOGRAM, "rucat_engine_start_seconds", "", START,                           \
        "From the start of a driver until it is ready.")                                            \
+    XX(ENGINE_OWN, HISTOGRAM, "rucat_engine_own_seconds", "span", FAST,                            \
+       "rucat's own share of a start: exec, from POST to exec; running, from ready to Running.")   \
     XX(HTTP_REQUESTS, COUNTER, "rucat_http_requests_total", "route,code", NONE,                    \
        "HTTP requests answered.")                                                                  \
     XX(HTTP_REQUEST, HISTOGRAM, "rucat_http_request_seconds", "", FAST,                            \

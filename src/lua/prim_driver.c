@@ -301,6 +301,14 @@ static int driver_count_start(lua_State *L)
     return 0;
 }
 
+/* rucat.driver.count_own(span, seconds): what of a start was rucat's own doing. */
+static int driver_count_own(lua_State *L)
+{
+    ruc_metric_observe(ruc_metrics_series(RUC_M_ENGINE_OWN, luaL_checkstring(L, 1)),
+                       luaL_checknumber(L, 2));
+    return 0;
+}
+
 void ruc_prim_driver(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"seen", driver_seen},
@@ -318,6 +326,7 @@ void ruc_prim_driver(lua_State *L)
                                          {"remove", driver_remove},
                                          {"count_restart", driver_count_restart},
                                          {"count_start", driver_count_start},
+                                         {"count_own", driver_count_own},
                                          {NULL, NULL}};
     luaL_newlib(L, functions);
 }

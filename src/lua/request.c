@@ -72,14 +72,20 @@ static int push_query(lua_State *L, const ruc_http_stream_t *stream)
     size_t size = strlen(at) + 2;
     char *text = lua_newuserdatauv(L, size, 0);
     ruc_http_pair_t pair;
+    const char *from;
     int rc;
-    while ((rc = ruc_http_query_next(&at, text, size, &pair)) != 0) {
+    while (from = at, (rc = ruc_http_query_next(&at, text, size, &pair)) != 0) {
         if (rc > 0) {
             lua_pushlstring(L, pair.name, pair.name_len);
             lua_pushlstring(L, pair.value, pair.value_len);
             lua_rawset(L, -4);
         } else if (rc == RUC_ETOOBIG) {
             break;
+        } else { /* a broken escape: kept as it is, so that it is refused as an unknown name */
+            from += strspn(from, "&");
+            lua_pushlstring(L, from, (size_t)(at - from));
+            lua_pushliteral(L, "");
+            lua_rawset(L, -4);
         }
     }
     lua_pop(L, 1);
@@ -157,7 +163,7 @@ static int request_json(lua_State *L)
     }
     json_error_t error;
     json_t *value = json_loadb(stream->body, stream->body_len,
-                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
     if (value == NULL) {
         lua_pushfstring(L, "the body is not JSON: line %d, column %d: %s", error.line, error.column,
                         error.text);

@@ -2,7 +2,8 @@
  *
  * There are four kinds: the system's (reconcile, no operator's code), one for each generation of
  * operator's scripts, one for each console, and a tool's (`rucat run`, the command line client).
- * Nothing but copies crosses between states. A state that is retired closes itself when its last job has ended. */
+ * Nothing but copies crosses between states. A state that is retired closes itself when its last
+ * job has ended. */
 #ifndef RUC_LUA_VM_H
 #define RUC_LUA_VM_H
 
