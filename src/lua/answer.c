@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lua/zip.h"
+
 static void release(void *arg)
 {
     ruc_record_unref(arg);
@@ -41,6 +43,10 @@ void ruc_answer_record(ruc_app_t *app, ruc_http_stream_t *stream, int status, ru
     if (!has_header(all, n, "etag") && n < RUC_ANSWER_HEADERS + 2) {
         snprintf(etag, sizeof etag, "W/\"%llu\"", (unsigned long long)record->rev);
         all[n++] = (ruc_http_header_t){"etag", etag};
+    }
+    if (len >= RUC_ZIP_FROM) {
+        ruc_zip_respond(app, stream, status, all, n, json, len);
+        return;
     }
     ruc_http_respond_ref(stream, status, all, n, json, len, release, ruc_record_ref(record));
 }
