@@ -77,7 +77,8 @@ rucat.clock.monotonic() -> seconds on a clock that only goes forward
 rucat.clock.text([seconds]) -> "2026-11-23T01:02:03.456Z"
 rucat.clock.parse(text) -> seconds since 1970; nil, message, code
 rucat.clock.duration(text) -> seconds of "10ms", "30s", "5m", "2h", "1d"; nil, message, code
-rucat.clock.uuid() -> a random UUID]==],
+rucat.clock.uuid() -> a random UUID
+rucat.clock.id_time(id) -> seconds since 1970 at which an id of ours was made]==],
 
   ["rucat.fs"] = [==[
 rucat.fs.read(name) -> text; nil, message, code. Waits. Files below the script directories and
@@ -86,6 +87,8 @@ rucat.fs.read(name) -> text; nil, message, code. Waits. Files below the script d
   ["rucat.http"] = [==[
 rucat.http.request{url=, method=, headers=, body=, timeout=} -> {status=, headers=, body=}; nil,
   message, code. Waits
+rucat.http.stream{url=, method=, headers=, body=} -> stream; stream.status, stream:read() waits for
+  the next piece (nil at the end), stream:close()
 rucat.http.problem(status, detail [, errors [, title]]) -> status, body, headers for a handler]==],
 
   ["rucat.json"] = [==[
