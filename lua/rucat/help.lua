@@ -132,7 +132,11 @@ rucat.store.engines.verb(id, verb [, by]) -> view; nil, message, code. Waits. st
 rucat.store.engines.logs(id [, lines]) -> text; nil, message, code. Waits
 rucat.store.engines.note(view, kind, reason, message [, by])   writes an event
 rucat.store.engines.hold(id, verb, seconds)   for handlers: an answer that waits
-rucat.store.events.list{engine=, after=, limit=, newest_first=} -> events, more. Waits]==],
+rucat.store.events.list{engine=, after=, limit=, newest_first=} -> events, more. Waits
+rucat.store.follow{logs= or events=, ...}   for handlers: an answer that goes on
+rucat.store.keys.claim(key, body)   for handlers: Idempotency-Key
+rucat.store.keys.settle(key, id)    the key made that engine
+rucat.store.keys.release(key)       it made none]==],
 
   ["rucat.tcp"] = [==[
 rucat.tcp.connect(host, port [, seconds]) -> true; nil, message, code. Waits

@@ -315,7 +315,10 @@ void ruc_job_bound(unsigned most)
 ruc_phase_t ruc_job_phase(lua_State *L)
 {
     ruc_job_t *job = ruc_job_of(L);
-    return job == NULL ? RUC_PHASE_LOAD : job->phase;
+    if (job != NULL) {
+        return job->phase;
+    }
+    return ruc_vm_of(L)->stands ? RUC_PHASE_CONSOLE : RUC_PHASE_LOAD;
 }
 
 ruc_phase_t ruc_job_set_phase(lua_State *L, ruc_phase_t phase)

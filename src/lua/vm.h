@@ -29,6 +29,7 @@ typedef struct ruc_vm {
     unsigned job_count;
     int pool_ref; /* table of coroutines that wait for work */
     int pool_len;
+    bool stands;               /* a console's: what runs outside a job (completion) may look */
     bool retired;              /* closes when job_count is 0 */
     bool closing;              /* its finalizers run: nothing may be begun */
     void (*closed)(void *arg); /* told when it is gone; may be NULL */
