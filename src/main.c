@@ -91,6 +91,13 @@ static bool wants_help(int argc, char **argv)
     return argc > 1 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0);
 }
 
+/* Options that all client commands take may come before the command: rucat --url URL list. */
+static bool is_client_option(const char *word)
+{
+    return strncmp(word, "--url", 5) == 0 || strncmp(word, "--token-file", 12) == 0 ||
+           strncmp(word, "--output", 8) == 0 || strncmp(word, "-o", 2) == 0;
+}
+
 static bool is_client_command(const char *name)
 {
     static const char *const names[] = {
@@ -138,7 +145,7 @@ int main(int argc, char **argv)
     if (strcmp(command, "console") == 0) {
         return ruc_cmd_console(argc, argv);
     }
-    if (is_client_command(command)) {
+    if (is_client_command(command) || is_client_option(command)) {
         return ruc_cmd_client(argc, argv);
     }
     fprintf(stderr, "rucat: unknown command '%s'; try `rucat -h`\n", command);

@@ -19,7 +19,7 @@ end
 local function overview()
   local lines = { "usage: rucat COMMAND [OPTIONS] [ARGUMENTS]", "" }
   for _, name in ipairs(commands.order) do
-    lines[#lines + 1] = ("  %-9s %s"):format(name, commands[name].about)
+    lines[#lines + 1] = ("  %-10s %s"):format(name, commands[name].about)
   end
   lines[#lines + 1] = ""
   lines[#lines + 1] = "rucat COMMAND -h says more."
