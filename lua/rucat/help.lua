@@ -77,7 +77,8 @@ rucat.clock.monotonic() -> seconds on a clock that only goes forward
 rucat.clock.text([seconds]) -> "2026-11-23T01:02:03.456Z"
 rucat.clock.parse(text) -> seconds since 1970; nil, message, code
 rucat.clock.duration(text) -> seconds of "10ms", "30s", "5m", "2h", "1d"; nil, message, code
-rucat.clock.uuid() -> a random UUID]==],
+rucat.clock.uuid() -> a random UUID
+rucat.clock.id_time(id) -> seconds since 1970 at which an id of ours was made]==],
 
   ["rucat.fs"] = [==[
 rucat.fs.read(name) -> text; nil, message, code. Waits. Files below the script directories and
@@ -86,6 +87,8 @@ rucat.fs.read(name) -> text; nil, message, code. Waits. Files below the script d
   ["rucat.http"] = [==[
 rucat.http.request{url=, method=, headers=, body=, timeout=} -> {status=, headers=, body=}; nil,
   message, code. Waits
+rucat.http.stream{url=, method=, headers=, body=} -> stream; stream.status, stream:read() waits for
+  the next piece (nil at the end), stream:close()
 rucat.http.problem(status, detail [, errors [, title]]) -> status, body, headers for a handler]==],
 
   ["rucat.json"] = [==[
@@ -127,9 +130,15 @@ rucat.store.engines.create(engine [, by]) -> view; nil, message, code. Waits
 rucat.store.engines.verb(id, verb [, by]) -> view; nil, message, code. Waits. start, stop, restart,
   delete
 rucat.store.engines.logs(id [, lines]) -> text; nil, message, code. Waits
+rucat.store.engines.usage(id) -> {cpu_seconds=, memory_bytes=, processes=, pid=}; nil, message, code.
+  Waits
 rucat.store.engines.note(view, kind, reason, message [, by])   writes an event
 rucat.store.engines.hold(id, verb, seconds)   for handlers: an answer that waits
-rucat.store.events.list{engine=, after=, limit=, newest_first=} -> events, more. Waits]==],
+rucat.store.events.list{engine=, after=, limit=, newest_first=} -> events, more. Waits
+rucat.store.follow{logs= or events=, ...}   for handlers: an answer that goes on
+rucat.store.keys.claim(key, body)   for handlers: Idempotency-Key
+rucat.store.keys.settle(key, id)    the key made that engine
+rucat.store.keys.release(key)       it made none]==],
 
   ["rucat.tcp"] = [==[
 rucat.tcp.connect(host, port [, seconds]) -> true; nil, message, code. Waits

@@ -12,6 +12,7 @@
 
 #include "console/names.h"
 #include "core/check.h"
+#include "core/log.h"
 #include "lua/generation.h"
 #include "lua/job.h"
 
@@ -82,6 +83,7 @@ ruc_session_t *ruc_session_new(ruc_conn_t *conn, ruc_fileset_t *files, ruc_why_t
         ruc_session_free(session);
         return NULL;
     }
+    session->vm->stands = true;
     return session;
 }
 
@@ -352,6 +354,8 @@ int ruc_session_complete(ruc_session_t *session, const char *text, size_t len, r
         const char *words = lua_tolstring(L, -1, &size);
         *from = (size_t)lua_tointeger(L, -2);
         rc = ruc_buf_add(out, words, size);
+    } else {
+        ruc_log(RUC_LOG_CONSOLE, RUC_WARN, "completion: %s", why.text);
     }
     lua_settop(L, top);
     return rc;

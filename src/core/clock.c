@@ -33,6 +33,14 @@ uint64_t ruc_clock_mono_ms(void)
     return ruc_clock_mono_ns() / 1000000u;
 }
 
+/* Writes a number backwards from its last digit; what stands before it is 0 already. */
+static void put_digits(char *last, int number)
+{
+    for (; number > 0; number /= 10) {
+        *last-- = (char)('0' + number % 10);
+    }
+}
+
 const char *ruc_clock_rfc3339(int64_t wall_ms, char out[RUC_RFC3339_SIZE])
 {
     const int64_t first = -62167219200000, last = 253402300799999; /* years 0000 and 9999 */
@@ -45,11 +53,14 @@ const char *ruc_clock_rfc3339(int64_t wall_ms, char out[RUC_RFC3339_SIZE])
     }
     struct tm utc;
     RUC_MUST(gmtime_r(&seconds, &utc) != NULL);
-    char text[64];
-    snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", utc.tm_year + 1900,
-             utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, (int)ms);
-    memcpy(out, text, RUC_RFC3339_SIZE - 1);
-    out[RUC_RFC3339_SIZE - 1] = '\0';
+    memcpy(out, "0000-00-00T00:00:00.000Z", RUC_RFC3339_SIZE);
+    put_digits(out + 3, utc.tm_year + 1900);
+    put_digits(out + 6, utc.tm_mon + 1);
+    put_digits(out + 9, utc.tm_mday);
+    put_digits(out + 12, utc.tm_hour);
+    put_digits(out + 15, utc.tm_min);
+    put_digits(out + 18, utc.tm_sec);
+    put_digits(out + 22, (int)ms);
     return out;
 }
 

@@ -337,10 +337,8 @@ static ruc_metric_t *find_or_make(ruc_metrics_family_t *family, const char *labe
     return metric;
 }
 
-ruc_metric_t *ruc_metrics_series_of(ruc_metrics_family_t *family, const char *const *values,
-                                    size_t n)
+static ruc_metric_t *series_by_labels(ruc_metrics_family_t *family, const char *const *values)
 {
-    RUC_MUST(n == family->nlabels);
     ruc_buf_t labels;
     ruc_buf_init(&labels, 65536);
     ruc_metric_t *metric = add_labels(&labels, family, values) == 0
@@ -350,10 +348,49 @@ ruc_metric_t *ruc_metrics_series_of(ruc_metrics_family_t *family, const char *co
     return metric;
 }
 
+/* Joins the values; their length with the NULs, or 0 when they are too long to be remembered. */
+static size_t join(char out[RUC__METRICS_MEMO], const char *const *values, size_t n, unsigned *hash)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < n; i++) {
+        const char *at = values[i] ? values[i] : "";
+        do {
+            if (len == RUC__METRICS_MEMO) {
+                return 0;
+            }
+            out[len++] = *at;
+            *hash = *hash * 31 + (unsigned char)*at;
+        } while (*at++ != '\0');
+    }
+    return len;
+}
+
+/* Writing labels out costs far more than counting does, and mostly the same few are asked for. */
+ruc_metric_t *ruc_metrics_series_of(ruc_metrics_family_t *family, const char *const *values,
+                                    size_t n)
+{
+    RUC_MUST(n == family->nlabels);
+    char key[RUC__METRICS_MEMO];
+    unsigned hash = 0;
+    size_t len = join(key, values, n, &hash);
+    ruc__metrics_memo_t *memo = &family->memo[(hash ^ hash >> 7) % RUC__METRICS_MEMOS];
+    if (memo->metric && memo->len == len && memcmp(memo->values, key, len) == 0) {
+        return memo->metric;
+    }
+    ruc_metric_t *metric = series_by_labels(family, values);
+    if ((len > 0 || n == 0) && metric != family->nowhere && metric != family->other) {
+        memo->metric = metric;
+        memo->len = (uint16_t)len;
+        memcpy(memo->values, key, len);
+    }
+    return metric;
+}
+
 void ruc_metrics_remove(ruc_metric_t *metric)
 {
     ruc_metrics_family_t *family = metric->family;
     if (metric != family->other && metric != family->nowhere) {
+        memset(family->memo, 0, sizeof family->memo);
         HASH_DEL(family->series, metric);
         free_series(metric);
     }

@@ -11,6 +11,9 @@
 
 #include "core/metrics.h"
 
+#define RUC__METRICS_MEMO 110 /* bytes of values that are remembered */
+#define RUC__METRICS_MEMOS 4
+
 struct ruc_metric {
     ruc_metrics_family_t *family;
     UT_hash_handle hh;
@@ -19,6 +22,13 @@ struct ruc_metric {
     uint64_t count;     /* histograms: all observations */
     uint64_t buckets[]; /* histograms: observations of each bucket alone */
 };
+
+/* What was asked for lately: the values as they were given, NUL between them. */
+typedef struct ruc__metrics_memo {
+    ruc_metric_t *metric; /* NULL: empty */
+    uint16_t len;
+    char values[RUC__METRICS_MEMO];
+} ruc__metrics_memo_t;
 
 struct ruc_metrics_family {
     char *name, *help;
@@ -31,6 +41,7 @@ struct ruc_metrics_family {
     ruc_metric_t *other;   /* counts what is above the bound; NULL until then */
     ruc_metric_t *nowhere; /* counts what there is no memory for; is not printed */
     ruc_metrics_family_t *next;
+    ruc__metrics_memo_t memo[RUC__METRICS_MEMOS];
 };
 
 /* The first of the families that scripts defined; the others by `next`. */

@@ -277,6 +277,7 @@ static int render(ruc_record_t *record)
         return rc;
     }
     record->json = out.data;
+    record->beat_shown = 0;
     record->json_len = out.len;
     return 0;
 }
@@ -287,7 +288,9 @@ const char *ruc_record_render(ruc_record_t *record, int64_t beat_ms, size_t *len
         return NULL;
     }
     char *slot = record->json + record->beat_at;
-    if (beat_ms == 0) {
+    if (beat_ms == record->beat_shown) {
+        /* as it was */
+    } else if (beat_ms == 0) {
         memcpy(slot, "null", 4);
         memset(slot + 4, ' ', BEAT_WIDTH - 4);
     } else {
@@ -297,6 +300,7 @@ const char *ruc_record_render(ruc_record_t *record, int64_t beat_ms, size_t *len
         memcpy(slot + 1, text, RUC_RFC3339_SIZE - 1);
         slot[BEAT_WIDTH - 1] = '"';
     }
+    record->beat_shown = beat_ms;
     *len = record->json_len;
     return record->json;
 }

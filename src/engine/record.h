@@ -64,7 +64,8 @@ typedef struct ruc_record {
     uint64_t rev, epoch, wanted_epoch;
     char *json; /* rendered for clients; NULL until asked for */
     size_t json_len;
-    size_t beat_at; /* where the heartbeat slot starts */
+    size_t beat_at;     /* where the heartbeat slot starts */
+    int64_t beat_shown; /* the beat that is written there, wall milliseconds; 0: null */
 } ruc_record_t;
 
 /* Makes a record of an object with some of the fields; the others get their empty value (null, "",

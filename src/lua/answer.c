@@ -1,7 +1,6 @@
 /* answer.c - see answer.h. */
 #include "lua/answer.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -20,6 +19,21 @@ static bool has_header(const ruc_http_header_t *headers, size_t n, const char *n
         }
     }
     return false;
+}
+
+/* W/"REV", written backwards; where it begins in `out`. */
+static const char *write_etag(char out[40], uint64_t rev)
+{
+    char *at = out + 39;
+    *at = '\0';
+    *--at = '"';
+    do {
+        *--at = (char)('0' + rev % 10);
+        rev /= 10;
+    } while (rev > 0);
+    at -= 3;
+    memcpy(at, "W/\"", 3);
+    return at;
 }
 
 void ruc_answer_record(ruc_app_t *app, ruc_http_stream_t *stream, int status, ruc_record_t *record,
@@ -41,8 +55,7 @@ void ruc_answer_record(ruc_app_t *app, ruc_http_stream_t *stream, int status, ru
         all[n++] = (ruc_http_header_t){"content-type", "application/json"};
     }
     if (!has_header(all, n, "etag") && n < RUC_ANSWER_HEADERS + 2) {
-        snprintf(etag, sizeof etag, "W/\"%llu\"", (unsigned long long)record->rev);
-        all[n++] = (ruc_http_header_t){"etag", etag};
+        all[n++] = (ruc_http_header_t){"etag", write_etag(etag, record->rev)};
     }
     if (len >= RUC_ZIP_FROM) {
         ruc_zip_respond(app, stream, status, all, n, json, len);

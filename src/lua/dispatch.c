@@ -58,6 +58,25 @@ static bool host_is_ours(const ruc_app_t *app, const char *authority)
            strcasecmp(host, ours) == 0;
 }
 
+/* The same for a Host that was looked at just now: mostly it is the one of the request before. */
+static bool host_is_known(const ruc_app_t *app, const char *authority)
+{
+    static char last[128];
+    static const ruc_app_t *of;
+    if (of == app && strcmp(last, authority) == 0) {
+        return true;
+    }
+    if (!host_is_ours(app, authority)) {
+        return false;
+    }
+    size_t len = strlen(authority);
+    if (len < sizeof last) {
+        of = app;
+        memcpy(last, authority, len + 1);
+    }
+    return true;
+}
+
 static bool origin_is_ours(const ruc_app_t *app, const ruc_http_stream_t *stream)
 {
     const char *origin = ruc_http_header(stream, "origin");
@@ -142,16 +161,16 @@ static int render(lua_State *L)
         r->text = lua_tolstring(co, 2, &r->len);
         break;
     case LUA_TUSERDATA:
+        r->record = ruc_view_test(co, 2);
+        if (r->record != NULL) {
+            break;
+        }
         if (ruc_hold_test(co, 2, r->id, r->verb, &r->ms)) {
             r->hold = true;
             break;
         }
         if (ruc_follow_test(co, 2, &r->follow)) {
             r->follows = true;
-            break;
-        }
-        r->record = ruc_view_test(co, 2);
-        if (r->record != NULL) {
             break;
         }
         /* fallthrough */
@@ -282,7 +301,7 @@ void ruc_dispatch_request(ruc_http_stream_t *stream, void *arg)
 {
     ruc_app_t *app = arg;
     static ruc_http_match_t match; /* read before this returns */
-    if (!host_is_ours(app, stream->authority) || !origin_is_ours(app, stream)) {
+    if (!host_is_known(app, stream->authority) || !origin_is_ours(app, stream)) {
         ruc_http_problem(
             stream, 403, NULL,
             "without authentication only requests to a loopback or the listen address, "
@@ -309,11 +328,14 @@ void ruc_dispatch_request(ruc_http_stream_t *stream, void *arg)
 void ruc_dispatch_done(ruc_http_stream_t *stream, void *arg)
 {
     (void)arg;
-    char code[8];
+    int status = stream->status;
+    char code[4] = {(char)('0' + status / 100 % 10), (char)('0' + status / 10 % 10),
+                    (char)('0' + status % 10), '\0'};
+    const char *shown = status == 0 ? "0" : code; /* 0: the peer went before it was answered */
     double seconds = (double)(ruc_clock_mono_ns() - stream->begun_ns) / 1e9;
-    snprintf(code, sizeof code, "%d", stream->status);
     ruc_metric_add(
-        ruc_metrics_series(RUC_M_HTTP_REQUESTS, stream->data != NULL ? stream->data : "", code), 1);
+        ruc_metrics_series(RUC_M_HTTP_REQUESTS, stream->data != NULL ? stream->data : "", shown),
+        1);
     ruc_metric_observe(ruc_metrics_series(RUC_M_HTTP_REQUEST), seconds);
     if (ruc_log_wants(RUC_LOG_HTTP, RUC_DEBUG)) {
         const char *before = ruc_log_context(stream->request_id);

@@ -2,7 +2,6 @@
 #include "lua/job.h"
 
 #include <lauxlib.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
@@ -22,6 +21,7 @@ struct ruc_job {
     uint32_t waits; /* how many waits there were; the last one's number */
     bool waiting;
     bool queued; /* in the run queue */
+    bool known;  /* in by_id */
     int nargs;   /* what it is to be resumed with, on co */
     void (*cancel)(void *arg);
     void *cancel_arg;
@@ -29,7 +29,7 @@ struct ruc_job {
     void *arg;
     char what[96];
     char request[68];
-    struct ruc_job *prev, *next;             /* of its state */
+    struct ruc_job *prev, *next;             /* of its state, or of its pool */
     struct ruc_job *queue_prev, *queue_next; /* of the run queue */
     UT_hash_handle hh;
 };
@@ -66,40 +66,70 @@ static const char *phase_name(ruc_phase_t phase)
     }
 }
 
-/* ---- coroutines ---- */
+/* ---- the pool: a job that has ended waits, with its coroutine, for the next ---- */
 
-/* Takes a coroutine from the pool or makes one, anchored in the registry. Runs protected. */
-static int take_coroutine(lua_State *L)
+/* Makes a coroutine, anchored in the registry. Runs protected. */
+static int make_coroutine(lua_State *L)
 {
     ruc_job_t *job = lua_touserdata(L, 1);
-    ruc_vm_t *vm = job->vm;
-    if (vm->pool_len > 0) {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, vm->pool_ref);
-        lua_rawgeti(L, -1, vm->pool_len);
-        lua_pushnil(L);
-        lua_rawseti(L, -3, vm->pool_len);
-        vm->pool_len--;
-    } else {
-        lua_newthread(L);
-    }
-    job->co = lua_tothread(L, -1);
+    job->co = lua_newthread(L);
     job->co_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;
 }
 
-/* Puts a finished coroutine back, or lets it go. Runs protected. */
-static int give_coroutine(lua_State *L)
+/* A job with an empty coroutine; NULL when memory is out. */
+static ruc_job_t *take_job(ruc_vm_t *vm)
 {
-    ruc_job_t *job = lua_touserdata(L, 1);
-    ruc_vm_t *vm = job->vm;
-    if (vm->pool_len < POOL_MAX && lua_status(job->co) == LUA_OK) {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, vm->pool_ref);
-        lua_rawgeti(L, LUA_REGISTRYINDEX, job->co_ref);
-        lua_rawseti(L, -2, vm->pool_len + 1);
-        vm->pool_len++;
+    ruc_why_t why;
+    ruc_job_t *job = vm->idle;
+    if (job != NULL) {
+        LL_DELETE(vm->idle, job);
+        vm->idle_count--;
+        return job;
     }
-    luaL_unref(L, LUA_REGISTRYINDEX, job->co_ref);
-    return 0;
+    job = calloc(1, sizeof *job);
+    if (job == NULL) {
+        return NULL;
+    }
+    job->vm = vm;
+    if (ruc_vm_protect(vm, make_coroutine, job, &why) < 0) {
+        free(job);
+        return NULL;
+    }
+    return job;
+}
+
+/* Puts an ended job back, or lets it go. Its coroutine's stack is empty. */
+static void give_job(ruc_job_t *job)
+{
+    ruc_vm_t *vm = job->vm;
+    if (vm->idle_count < POOL_MAX && lua_status(job->co) == LUA_OK) {
+        LL_PREPEND(vm->idle, job);
+        vm->idle_count++;
+        return;
+    }
+    luaL_unref(vm->L, LUA_REGISTRYINDEX, job->co_ref); /* takes no memory: raises nothing */
+    free(job);
+}
+
+void ruc__job_drop_idle(ruc_vm_t *vm)
+{
+    ruc_job_t *job, *next;
+    LL_FOREACH_SAFE(vm->idle, job, next)
+    {
+        free(job); /* the coroutine goes with the state */
+    }
+    vm->idle = NULL;
+    vm->idle_count = 0;
+}
+
+/* Most jobs never wait and nobody ever looks for them: one is in the hash when its id is given. */
+static void publish(ruc_job_t *job)
+{
+    if (!job->known) {
+        job->known = true;
+        HASH_ADD(hh, all.by_id, id, sizeof job->id, job);
+    }
 }
 
 /* ---- ends ---- */
@@ -107,17 +137,15 @@ static int give_coroutine(lua_State *L)
 static void job_free(ruc_job_t *job)
 {
     ruc_vm_t *vm = job->vm;
-    ruc_why_t why;
-    HASH_DEL(all.by_id, job);
+    if (job->known) {
+        HASH_DEL(all.by_id, job);
+    }
     DL_DELETE(vm->jobs, job);
     if (job->queued) {
         DL_DELETE2(all.queue, job, queue_prev, queue_next);
     }
     lua_settop(job->co, 0);
-    if (ruc_vm_protect(vm, give_coroutine, job, &why) < 0) {
-        ruc_log(RUC_LOG_LUA, RUC_WARN, "a coroutine is lost: %s", why.text);
-    }
-    free(job);
+    give_job(job);
     all.total--;
     vm->job_count--;
     if (vm->retired && vm->job_count == 0) {
@@ -218,36 +246,46 @@ static void enqueue(ruc_job_t *job, int nargs)
 
 /* ---- the interface ---- */
 
+/* Copies a text, cut where it must be. */
+static void copy_text(char *out, size_t size, const char *text)
+{
+    size_t len = text == NULL ? 0 : strnlen(text, size - 1);
+    if (len > 0) {
+        memcpy(out, text, len);
+    }
+    out[len] = '\0';
+}
+
 int ruc_job_start(ruc_vm_t *vm, ruc_phase_t phase, int nargs, const char *what, const char *request,
                   ruc_job_done done, void *arg, uint64_t *id)
 {
-    ruc_why_t why;
-    ruc_job_t *job = all.total >= all.most ? NULL : calloc(1, sizeof *job);
-    if (job == NULL) {
+    if (all.total >= all.most) {
         lua_pop(vm->L, nargs + 1);
-        return all.total >= all.most ? RUC_EFULL : UV_ENOMEM;
+        return RUC_EFULL;
     }
-    job->vm = vm;
-    if (ruc_vm_protect(vm, take_coroutine, job, &why) < 0 || !lua_checkstack(job->co, nargs + 8)) {
-        if (job->co != NULL) {
-            luaL_unref(vm->L, LUA_REGISTRYINDEX, job->co_ref);
+    ruc_job_t *job = take_job(vm);
+    if (job == NULL || !lua_checkstack(job->co, nargs + 8)) {
+        if (job != NULL) {
+            give_job(job);
         }
         lua_pop(vm->L, nargs + 1);
-        free(job);
         return UV_ENOMEM;
     }
     lua_xmove(vm->L, job->co, nargs + 1);
     job->id = ++all.last_id;
     job->phase = phase;
+    job->waits = 0;
+    job->waiting = job->queued = job->known = false;
+    job->cancel = NULL;
     job->done = done;
     job->arg = arg;
-    snprintf(job->what, sizeof job->what, "%s", what);
-    snprintf(job->request, sizeof job->request, "%s", request == NULL ? "" : request);
-    HASH_ADD(hh, all.by_id, id, sizeof job->id, job);
+    copy_text(job->what, sizeof job->what, what);
+    copy_text(job->request, sizeof job->request, request);
     DL_APPEND(vm->jobs, job);
     vm->job_count++;
     all.total++;
     if (id != NULL) {
+        publish(job);
         *id = job->id;
     }
     enqueue(job, nargs);
@@ -283,8 +321,9 @@ const char *ruc_job_what(const ruc_job_t *job)
     return job->what;
 }
 
-uint64_t ruc_job_id(const ruc_job_t *job)
+uint64_t ruc_job_id(ruc_job_t *job)
 {
+    publish(job);
     return job->id;
 }
 
@@ -315,7 +354,10 @@ void ruc_job_bound(unsigned most)
 ruc_phase_t ruc_job_phase(lua_State *L)
 {
     ruc_job_t *job = ruc_job_of(L);
-    return job == NULL ? RUC_PHASE_LOAD : job->phase;
+    if (job != NULL) {
+        return job->phase;
+    }
+    return ruc_vm_of(L)->stands ? RUC_PHASE_CONSOLE : RUC_PHASE_LOAD;
 }
 
 ruc_phase_t ruc_job_set_phase(lua_State *L, ruc_phase_t phase)
@@ -343,6 +385,7 @@ ruc_ticket_t ruc_job_ticket(lua_State *L, const char *primitive)
     if (job == NULL || job->co != L) {
         luaL_error(L, "%s waits, which a coroutine of the script's own cannot do", primitive);
     }
+    publish(job);
     return (ruc_ticket_t){.job = job->id, .wait = job->waits + 1};
 }
 

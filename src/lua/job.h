@@ -63,7 +63,7 @@ void ruc_job_cancel(ruc_job_t *job);
 /* The job that runs on L; NULL at load time and on the main thread. */
 ruc_job_t *ruc_job_of(lua_State *L);
 const char *ruc_job_what(const ruc_job_t *job);
-uint64_t ruc_job_id(const ruc_job_t *job);
+uint64_t ruc_job_id(ruc_job_t *job);
 
 /* The job of that id if there still is one. */
 ruc_job_t *ruc_job_find(uint64_t id);
@@ -92,6 +92,9 @@ bool ruc_job_wake(ruc_ticket_t ticket, int (*push)(lua_State *L, void *arg), voi
 /* Pushes nil, message, name of code: the way every primitive tells of the world's failures.
  * `why` may be NULL or empty: the code's own text. Returns 3. RAISES on memory only. */
 int ruc_push_err(lua_State *L, int code, const char *why);
+
+/* Frees the pool of a state that closes; its coroutines go with it. For vm.c. */
+void ruc__job_drop_idle(ruc_vm_t *vm);
 
 /* How many jobs there are in all states. */
 unsigned ruc_job_total(void);

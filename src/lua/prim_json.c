@@ -12,35 +12,19 @@
 #include "lua/value.h"
 #include "lua/view.h"
 
-typedef struct decoded {
-    json_t *value;
-} decoded_t;
-
-static int push_decoded(lua_State *L)
-{
-    decoded_t *decoded = lua_touserdata(L, 1);
-    ruc_value_push_json(L, decoded->value, true);
-    return 1;
-}
-
 static int json_decode_(lua_State *L)
 {
     size_t len;
     json_error_t error;
     const char *text = luaL_checklstring(L, 1, &len);
-    decoded_t decoded = {json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error)};
-    if (decoded.value == NULL) {
+    json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    if (value == NULL) {
         lua_pushnil(L);
         lua_pushfstring(L, "line %d, column %d: %s", error.line, error.column, error.text);
         lua_pushliteral(L, "INVALID");
         return 3;
     }
-    /* The value must be freed however the pushing ends. */
-    lua_pushcfunction(L, push_decoded);
-    lua_pushlightuserdata(L, &decoded);
-    int rc = lua_pcall(L, 1, 1, 0);
-    json_decref(decoded.value);
-    return rc == LUA_OK ? 1 : lua_error(L);
+    return ruc_value_push_owned(L, value);
 }
 
 static int push_text(lua_State *L)

@@ -12,12 +12,6 @@
 #include "lua/scripts.h"
 #include "lua/value.h"
 
-static int push_json_value(lua_State *L)
-{
-    ruc_value_push_json(L, lua_touserdata(L, 1), true);
-    return 1;
-}
-
 /* RAISES while a file is loaded: there may be no generation yet. */
 static ruc_scripts_t *scripts_of(lua_State *L)
 {
@@ -27,15 +21,7 @@ static ruc_scripts_t *scripts_of(lua_State *L)
 
 static int server_scripts(lua_State *L)
 {
-    json_t *status = ruc_scripts_status(scripts_of(L));
-    if (status == NULL) {
-        return luaL_error(L, "not enough memory");
-    }
-    lua_pushcfunction(L, push_json_value);
-    lua_pushlightuserdata(L, status);
-    int rc = lua_pcall(L, 1, 1, 0);
-    json_decref(status);
-    return rc == LUA_OK ? 1 : lua_error(L);
+    return ruc_value_push_owned(L, ruc_scripts_status(scripts_of(L)));
 }
 
 typedef struct reloading {
@@ -126,15 +112,8 @@ static int server_has_template(lua_State *L)
 /* A group of the configuration, as a copy: "spark", "limits", ... */
 static int server_config(lua_State *L)
 {
-    json_t *tree = ruc_config_tree(ruc_vm_of(L)->app->config, luaL_checkstring(L, 1));
-    if (tree == NULL) {
-        return luaL_error(L, "not enough memory");
-    }
-    lua_pushcfunction(L, push_json_value);
-    lua_pushlightuserdata(L, tree);
-    int rc = lua_pcall(L, 1, 1, 0);
-    json_decref(tree);
-    return rc == LUA_OK ? 1 : lua_error(L);
+    return ruc_value_push_owned(L,
+                                ruc_config_tree(ruc_vm_of(L)->app->config, luaL_checkstring(L, 1)));
 }
 
 static int server_info(lua_State *L)

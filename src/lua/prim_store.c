@@ -424,8 +424,7 @@ static int push_events(lua_State *L, void *arg)
     for (size_t i = 0; i < listing->n; i++) {
         json_t *doc = json_loadb(listing->events[i].doc, listing->events[i].doc_len, 0, NULL);
         if (doc != NULL) {
-            ruc_value_push_json(L, doc, true);
-            json_decref(doc);
+            ruc_value_push_owned(L, doc);
             lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
         }
     }

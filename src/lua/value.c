@@ -142,6 +142,24 @@ void ruc_value_push_json(lua_State *L, const json_t *value, bool nulls)
     }
 }
 
+static int push_borrowed(lua_State *L)
+{
+    ruc_value_push_json(L, lua_touserdata(L, 1), true);
+    return 1;
+}
+
+int ruc_value_push_owned(lua_State *L, json_t *value)
+{
+    if (value == NULL) {
+        return luaL_error(L, "not enough memory");
+    }
+    lua_pushcfunction(L, push_borrowed);
+    lua_pushlightuserdata(L, value);
+    int rc = lua_pcall(L, 1, 1, 0);
+    json_decref(value);
+    return rc == LUA_OK ? 1 : lua_error(L);
+}
+
 /* ---- to JSON text ---- */
 
 /* The length of a list: n when the keys are exactly 1..n (and n > 0 or it is marked), else -1. */

@@ -24,6 +24,10 @@ void ruc_value_copy(lua_State *from, int index, lua_State *to);
  * RAISES on memory. */
 void ruc_value_push_json(lua_State *L, const json_t *value, bool nulls);
 
+/* The same with nulls kept, taking the reference to `value`: it is given back however the pushing
+ * ends. NULL RAISES "not enough memory". Returns 1. */
+int ruc_value_push_owned(lua_State *L, json_t *value);
+
 /* The JSON value of what is at `index`; NULL and `why` (what cannot be JSON, and where). Does not
  * raise. The caller owns it. `nuls`: texts may hold NUL bytes (never keys). */
 json_t *ruc_value_to_json(lua_State *L, int index, bool nuls, ruc_why_t *why);

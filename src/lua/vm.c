@@ -22,14 +22,14 @@ static void *allocate(void *ud, void *block, size_t old, size_t size)
         old = 0; /* then it is a type tag, not a size */
     }
     if (size == 0) {
-        free(block);
+        ruc_slab_free(&vm->slab, block, old);
         vm->used -= old;
         return NULL;
     }
     if (vm->cap != 0 && size > old && vm->used + (size - old) > vm->cap) {
         return NULL;
     }
-    void *fresh = realloc(block, size);
+    void *fresh = ruc_slab_resize(&vm->slab, block, old, size);
     if (fresh != NULL) {
         vm->used = vm->used - old + size;
     } else if (size <= old) {
@@ -106,8 +106,6 @@ int ruc_vm_compile(lua_State *L, const char *text, size_t len, const char *name,
 static int set_up(lua_State *L)
 {
     ruc_vm_t *vm = lua_touserdata(L, 1);
-    lua_newtable(L);
-    vm->pool_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     ruc_env_open(L, vm->kind);
     return 0;
 }
@@ -125,6 +123,7 @@ ruc_vm_t *ruc_vm_new(ruc_app_t *app, ruc_vm_kind_t kind, size_t cap, ruc_why_t *
         return NULL;
     }
     memcpy(lua_getextraspace(vm->L), &vm, sizeof vm);
+    lua_gc(vm->L, LUA_GCGEN, 0, 0);
     lua_atpanic(vm->L, on_panic);
     if (ruc_vm_protect(vm, set_up, vm, why) < 0) {
         ruc_vm_close(vm);
@@ -153,8 +152,10 @@ void ruc_vm_close(ruc_vm_t *vm)
         ruc_job_cancel(vm->jobs);
     }
     ruc_timers_stop(vm);
+    ruc__job_drop_idle(vm);
     vm->closing = true; /* finalizers run now, and may call what they like */
     lua_close(vm->L);
+    ruc_slab_close(&vm->slab);
     void (*closed)(void *arg) = vm->closed;
     void *arg = vm->arg;
     free(vm);

@@ -14,6 +14,7 @@
 
 #include "core/err.h"
 #include "lua/app.h"
+#include "lua/slab.h"
 
 typedef enum { RUC_VM_SYSTEM, RUC_VM_OPERATOR, RUC_VM_TOOL, RUC_VM_CONSOLE } ruc_vm_kind_t;
 
@@ -24,11 +25,13 @@ typedef struct ruc_vm {
     ruc_vm_kind_t kind;
     ruc_app_t *app;
     size_t used, cap;        /* bytes */
+    ruc_slab_t slab;         /* where its small objects are */
     struct ruc_job *current; /* the job that is running; NULL */
     struct ruc_job *jobs;    /* all of them */
     unsigned job_count;
-    int pool_ref; /* table of coroutines that wait for work */
-    int pool_len;
+    bool stands;          /* a console's: what runs outside a job (completion) may look */
+    struct ruc_job *idle; /* ended jobs whose coroutines wait for work */
+    unsigned idle_count;
     bool retired;              /* closes when job_count is 0 */
     bool closing;              /* its finalizers run: nothing may be begun */
     void (*closed)(void *arg); /* told when it is gone; may be NULL */

@@ -9,6 +9,9 @@ local answers = {}
 
 -- Is there a person behind that descriptor?
 function colour.on(fd)
+  if not os.getenv then
+    return false -- inside the server, for a console: what a person sees there is not known here
+  end
   if answers[fd] == nil then
     local no = os.getenv("NO_COLOR")
     answers[fd] = rucat.tty.isatty(fd) and (no == nil or no == "") and os.getenv("TERM") ~= "dumb"
