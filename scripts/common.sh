@@ -197,3 +197,10 @@ fetch_sail() {
     # shellcheck disable=SC2034
     sail_command=$cache/sail/bin/sail
 }
+
+# fetch_schemathesis: asks a server what its OpenAPI allows and forbids; sets schemathesis.
+fetch_schemathesis() {
+    fetch_venv schemathesis "schemathesis" 'schemathesis==4.32.*'
+    # shellcheck disable=SC2034
+    schemathesis=$cache/schemathesis/bin/schemathesis
+}

@@ -42,6 +42,7 @@ return {
 
   ["GET /dashboard/{file}"] = api.route {
     summary = "The parts of the dashboard",
+    params = { file = { enum = rucat.json.array { "app.js", "style.css" } } },
     answers = { [200] = { "text/javascript", "text/css" } },
     handle = function(req)
       local kind = files[req.params.file]

@@ -27,8 +27,9 @@ function api.query(req, readers)
 end
 
 -- A route that says what it is: { summary =, query = readers, body =, answers = { [status] = schema },
--- headers =, handle = function(req, query) }. The query is checked before `handle` is called, and GET
--- /openapi.json is made of the same words.
+-- headers = a list of names, or name = schema, params = { name = schema }, handle = function(req,
+-- query) }. The query is checked before `handle` is called, and GET /openapi.json is made of the same
+-- words.
 function api.route(doc)
   local readers, handle = doc.query or {}, doc.handle
   return {

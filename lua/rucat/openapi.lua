@@ -128,7 +128,8 @@ local function parameters(path, doc)
   local list = array {}
   for name in path:gmatch("{([^}]+)}") do
     list[#list + 1] = { name = name, ["in"] = "path", required = true,
-      description = "id or name", schema = { type = "string", minLength = 1 } }
+      description = name == "id" and "id or name" or nil,
+      schema = doc.params and doc.params[name] or { type = "string", minLength = 1 } }
   end
   local names = {}
   for name in pairs(doc.query or {}) do names[#names + 1] = name end

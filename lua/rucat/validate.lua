@@ -103,39 +103,50 @@ end
 
 local array = rucat.json.array
 
-local function name_schema(most)
-  return { type = "string", minLength = 1, maxLength = most, pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" }
+-- null counts as not given, but for the name.
+local may_be_null = array { "string", "null" }
+
+local function name_schema(most, kind)
+  return { type = kind or "string", minLength = 1, maxLength = most, pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" }
 end
 
-local version_schema = { type = "string", minLength = 1, maxLength = 32, pattern = "^[A-Za-z0-9._+-]+$" }
+local version_schema = { type = may_be_null, minLength = 1, maxLength = 32, pattern = "^[A-Za-z0-9._+-]+$" }
 local word_schema = { type = "string", maxLength = 65536, pattern = "^[^\\u0000]*$" }
 
 -- A map of at most `most` entries, whose keys are `names` or free and whose values are of `values`.
 local function map_schema(most, values, names)
   return {
-    type = "object", maxProperties = most, additionalProperties = values,
+    type = array { "object", "null" }, maxProperties = most, additionalProperties = values,
     propertyNames = names or { minLength = 1, maxLength = 256, pattern = "^[^\\u0000-\\u001f\\u007f]+$" },
   }
 end
 
 local config_schema = map_schema(1000, { anyOf = array {
-  word_schema, { type = "boolean" }, { type = "number", minimum = -1e15, maximum = 1e15 } } })
+  word_schema, { type = "boolean" }, { type = "number" } } })
 
 -- What may be asked for: a type and a platform that some template serves (`templates`: their names).
 -- What is not said is the default's.
 local function template_schemas(templates, defaults)
   local list = array {}
   local function add(kind, platform)
-    local needed, fields = array {}, { platform = { const = platform } }
-    if kind then
-      fields.type = { const = kind }
-      if kind ~= defaults.type then needed[#needed + 1] = "type" end
+    local needed, fields = array {}, {}
+    local function field(name, value)
+      fields[name] = { enum = array { value } }
+      if value == defaults[name] then
+        fields[name].enum[2] = null
+      else
+        needed[#needed + 1] = name
+      end
     end
-    if platform ~= defaults.platform then needed[#needed + 1] = "platform" end
+    field("platform", platform)
+    if kind then
+      field("type", kind)
+    end
     if platform == "external" then
       needed[#needed + 1] = "endpoint"
+      fields.endpoint = { type = "string" }
     else
-      fields.endpoint = false
+      fields.endpoint = { type = "null" }
     end
     list[#list + 1] = { properties = fields, required = #needed > 0 and needed or nil }
   end
@@ -150,11 +161,12 @@ function validate.schema(templates, defaults)
   return {
     type = "object", required = array { "name" }, additionalProperties = false,
     properties = {
-      name = name_schema(63), type = name_schema(32), platform = name_schema(32),
+      name = name_schema(63), type = name_schema(32, may_be_null),
+      platform = name_schema(32, may_be_null),
       version = version_schema, config = config_schema, labels = map_schema(64, word_schema),
       env = map_schema(256, word_schema, { minLength = 1, maxLength = 256,
         pattern = "^(?!RUCAT_INSTANCE$|RUCAT_EPOCH$)[A-Za-z_][A-Za-z0-9_]*$" }),
-      endpoint = { type = "string", maxLength = 1024,
+      endpoint = { type = may_be_null, maxLength = 1024,
         pattern = "^[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9._-]+:[0-9]+$" },
     },
     anyOf = template_schemas(templates, defaults),
@@ -222,7 +234,10 @@ function validate.query(query, readers)
   local values, errors = {}, {}
   for field, text in pairs(query) do
     local reader = readers[field]
-    if not reader then
+    if not reader and field:find("%", 1, true) then -- kept as it came: it could not be decoded
+      errors[#errors + 1] = { field = field:match("^[^=]*"),
+        message = "not valid text: a broken escape, a NUL, or no UTF-8" }
+    elseif not reader then
       errors[#errors + 1] = { field = field, message = "unknown parameter" }
     else
       local value, message = reader.read(text)
@@ -289,10 +304,10 @@ function validate.one_of(...)
 end
 
 validate.text = {
-  schema = { type = "string", maxLength = 1024 },
+  schema = { type = "string", maxLength = 1024, pattern = "^[^\\u0000]*$" },
   read = function(text)
-    if #text > 1024 then
-      return nil, "at most 1024 bytes"
+    if utf8.len(text) > 1024 then -- a query is valid UTF-8
+      return nil, "at most 1024 characters"
     end
     return text
   end,
