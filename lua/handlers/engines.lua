@@ -150,7 +150,7 @@ local function verb(name, summary, ...)
   local needed = { ... }
   return api.route {
     summary = summary,
-    query = { wait = validate.seconds(300) },
+    query = { wait = validate.wait() },
     headers = { "If-Match" },
     answers = { [202] = "Engine" },
     handle = function(req, query)
@@ -197,7 +197,8 @@ end
 
 return {
   ["POST /v1/engines"] = api.route {
-    summary = "Create an engine", body = "create", headers = { "Idempotency-Key" },
+    summary = "Create an engine", body = "create",
+    headers = { ["Idempotency-Key"] = { type = "string", minLength = 1, maxLength = 255, pattern = "^[!-~]+$" } },
     answers = { [201] = "Engine" }, handle = create,
   },
   ["GET /v1/engines"] = api.route {

@@ -82,6 +82,13 @@ local schemas = {
     },
   },
   Object = { type = "object" },
+  Ids = { type = "array", items = text },
+  Id = { type = "object", required = array { "id" }, properties = { id = text } },
+  CompatEngine = {
+    type = "object", required = array { "id", "name", "engine_type", "version", "state", "config" },
+    properties = { id = text, name = text, engine_type = text, version = nullable("string"),
+      state = { enum = array { "Pending", "Running", "Stopped" } }, config = { type = "object" } },
+  },
 }
 
 -- "Engine" is JSON of that schema; "text/plain" and the like are that content type; "" is no body.
@@ -100,8 +107,11 @@ local reasons = {
 }
 
 local function responses(doc)
+  if not doc.answers then
+    return { default = { description = "what the route's script says" } }
+  end
   local all = {}
-  for status, kind in pairs(doc.answers or { [200] = "Object" }) do
+  for status, kind in pairs(doc.answers) do
     local kinds = type(kind) == "table" and kind or { kind }
     local media = {}
     for _, one in ipairs(kinds) do
@@ -126,14 +136,24 @@ local function parameters(path, doc)
   for _, name in ipairs(names) do
     list[#list + 1] = { name = name, ["in"] = "query", required = false, schema = doc.query[name].schema }
   end
-  for _, name in ipairs(doc.headers or {}) do
-    list[#list + 1] = { name = name, ["in"] = "header", required = false, schema = text }
+  for name, schema in pairs(doc.headers or {}) do -- a list of names, or name = schema
+    list[#list + 1] = { name = type(name) == "number" and schema or name, ["in"] = "header", required = false,
+      schema = type(name) == "number" and text or schema }
   end
   return list
 end
 
+-- The schemas of bodies that routes name; the templates there are make the difference.
+local function bodies()
+  local templates = rucat.server.templates()
+  return {
+    create = validate.schema(templates, rucat.server.config("defaults")),
+    compat = validate.compat_schema(templates),
+  }
+end
+
 return function()
-  local paths = {}
+  local paths, named = {}, bodies()
   for _, route in ipairs(rucat.server.routes()) do
     local method, path = route.route:match("^(%S+) (.*)$")
     local doc = route.doc or {}
@@ -144,7 +164,7 @@ return function()
     }
     if doc.body then
       operation.requestBody = { required = true,
-        content = { ["application/json"] = { schema = doc.body == "create" and validate.schema() or doc.body } } }
+        content = { ["application/json"] = { schema = named[doc.body] or doc.body } } }
     end
     paths[path] = paths[path] or {}
     paths[path][method:lower()] = operation

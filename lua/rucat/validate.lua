@@ -44,7 +44,7 @@ local NAMED_MAX = 10 -- entries that are wrong, in one message
 
 -- What is wrong with one entry of a map; nil when it is fine.
 local function entry_error(key, item, types, expected)
-  if #key < 1 or #key > 256 or key:find("%c") then
+  if #key < 1 or (utf8.len(key) or #key) > 256 or key:find("%c") then
     return "a key must be 1 to 256 characters without control characters"
   elseif not types[type(item)] then
     return ("'%s': expected %s"):format(key, expected)
@@ -100,22 +100,78 @@ function check.endpoint(value)
 end
 
 -- The same, as JSON Schema (for OpenAPI).
-local map_of = function(kinds) return { type = "object", additionalProperties = { type = rucat.json.array(kinds) } } end
-local name_schema = function(most)
+
+local array = rucat.json.array
+
+local function name_schema(most)
   return { type = "string", minLength = 1, maxLength = most, pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" }
 end
 
-function validate.schema()
+local version_schema = { type = "string", minLength = 1, maxLength = 32, pattern = "^[A-Za-z0-9._+-]+$" }
+local word_schema = { type = "string", maxLength = 65536, pattern = "^[^\\u0000]*$" }
+
+-- A map of at most `most` entries, whose keys are `names` or free and whose values are of `values`.
+local function map_schema(most, values, names)
   return {
-    type = "object", required = rucat.json.array { "name" }, additionalProperties = false,
+    type = "object", maxProperties = most, additionalProperties = values,
+    propertyNames = names or { minLength = 1, maxLength = 256, pattern = "^[^\\u0000-\\u001f\\u007f]+$" },
+  }
+end
+
+local config_schema = map_schema(1000, { anyOf = array {
+  word_schema, { type = "boolean" }, { type = "number", minimum = -1e15, maximum = 1e15 } } })
+
+-- What may be asked for: a type and a platform that some template serves (`templates`: their names).
+-- What is not said is the default's.
+local function template_schemas(templates, defaults)
+  local list = array {}
+  local function add(kind, platform)
+    local needed, fields = array {}, { platform = { const = platform } }
+    if kind then
+      fields.type = { const = kind }
+      if kind ~= defaults.type then needed[#needed + 1] = "type" end
+    end
+    if platform ~= defaults.platform then needed[#needed + 1] = "platform" end
+    if platform == "external" then
+      needed[#needed + 1] = "endpoint"
+    else
+      fields.endpoint = false
+    end
+    list[#list + 1] = { properties = fields, required = #needed > 0 and needed or nil }
+  end
+  for name in templates:gmatch("[^, ]+") do
+    local kind, platform = name:match("^(.*)_([^_]+)$")
+    add(kind, platform or name)
+  end
+  return list
+end
+
+function validate.schema(templates, defaults)
+  return {
+    type = "object", required = array { "name" }, additionalProperties = false,
     properties = {
       name = name_schema(63), type = name_schema(32), platform = name_schema(32),
-      version = { type = "string", minLength = 1, maxLength = 32, pattern = "^[A-Za-z0-9._+-]+$" },
-      config = map_of { "string", "number", "boolean" }, labels = map_of { "string" },
-      env = { type = "object", additionalProperties = { type = "string" },
-        propertyNames = { pattern = "^[A-Za-z_][A-Za-z0-9_]*$" } },
-      endpoint = { type = "string", maxLength = 1024, pattern = "^[A-Za-z][A-Za-z0-9+.-]*://[^ /]+:[0-9]+$" },
+      version = version_schema, config = config_schema, labels = map_schema(64, word_schema),
+      env = map_schema(256, word_schema, { minLength = 1, maxLength = 256,
+        pattern = "^(?!RUCAT_INSTANCE$|RUCAT_EPOCH$)[A-Za-z_][A-Za-z0-9_]*$" }),
+      endpoint = { type = "string", maxLength = 1024,
+        pattern = "^[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9._-]+:[0-9]+$" },
     },
+    anyOf = template_schemas(templates, defaults),
+  }
+end
+
+-- The body of POST /engine, the original rucat's: engine_type is one of these templates' types.
+function validate.compat_schema(templates)
+  local types = array {}
+  for name in templates:gmatch("([%w-]+)_local") do
+    types[#types + 1] = name
+    types[#types + 1] = name:sub(1, 1):upper() .. name:sub(2)
+  end
+  return {
+    type = "object", required = array { "name", "engine_type" }, additionalProperties = false,
+    properties = { name = name_schema(63), engine_type = { enum = types }, version = version_schema,
+      config = config_schema },
   }
 end
 
@@ -199,10 +255,14 @@ function validate.integer(low, high)
   }
 end
 
-function validate.seconds(most)
+-- How long an answer may be held: at most five minutes, in any unit.
+local HELD = "^(300(\\.0+)?s?|[12]?[0-9]?[0-9](\\.[0-9]{1,3})?s?|5m|[0-4](\\.[0-9]{1,3})?m|300000ms|[12]?[0-9]{1,5}ms)$"
+
+function validate.wait()
+  local most = 300
   return {
-    schema = { type = "string", pattern = "^[0-9]+(\\.[0-9]+)?(ms|s|m|h|d)?$",
-      description = ("a duration: 10ms, 30s, 5m, or seconds; at most %g s"):format(most) },
+    schema = { type = "string", pattern = HELD,
+      description = "how long to hold the answer at most: 10ms, 30s, 5m, or seconds; 5m is the most" },
     read = function(text)
       local value, why = rucat.clock.duration(text)
       if not value then

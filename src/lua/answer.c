@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lua/zip.h"
+
 static void release(void *arg)
 {
     ruc_record_unref(arg);
@@ -54,6 +56,10 @@ void ruc_answer_record(ruc_app_t *app, ruc_http_stream_t *stream, int status, ru
     }
     if (!has_header(all, n, "etag") && n < RUC_ANSWER_HEADERS + 2) {
         all[n++] = (ruc_http_header_t){"etag", write_etag(etag, record->rev)};
+    }
+    if (len >= RUC_ZIP_FROM) {
+        ruc_zip_respond(app, stream, status, all, n, json, len);
+        return;
     }
     ruc_http_respond_ref(stream, status, all, n, json, len, release, ruc_record_ref(record));
 }

@@ -19,6 +19,7 @@
 #include "lua/scripts.h"
 #include "lua/value.h"
 #include "lua/view.h"
+#include "lua/zip.h"
 
 #define BODY_MAX (64u * 1024 * 1024)
 
@@ -205,7 +206,7 @@ static void send_answer(handling_t *handling, rendering_t *r)
         all[r->header_count++] = (ruc_http_header_t){
             "content-type", r->ours ? "application/json" : "text/plain; charset=utf-8"};
     }
-    ruc_http_respond(stream, r->status, all, r->header_count, r->text, r->len);
+    ruc_zip_respond(handling->app, stream, r->status, all, r->header_count, r->text, r->len);
 }
 
 static void handled(void *arg, ruc_outcome_t outcome, lua_State *co, int n)

@@ -113,20 +113,26 @@ local function verb(name, permission, allowed)
     if not done then
       return api.store_problem(why, code)
     end
-    return 200, ""
+    return 200
   end
 end
 
+local function route(summary, answers, handle, body)
+  return api.route { summary = summary .. " (as the original rucat does)", answers = answers, body = body,
+    handle = handle }
+end
+
 return {
-  ["POST /engine"] = create,
-  ["GET /engine"] = list,
-  ["GET /engines"] = list,
-  ["GET /engine/{id}"] = get,
-  ["DELETE /engine/{id}"] = verb("delete", "delete"),
-  ["POST /engine/{id}/stop"] = verb("stop", "stop"),
-  ["POST /engine/{id}/restart"] = verb("restart", "start", function(engine)
-    if engine.state ~= "Stopped" then
-      return ("the engine is %s; only a Stopped one can be restarted"):format(engine.state)
-    end
-  end),
+  ["POST /engine"] = route("Create an engine", { [200] = "Id" }, create, "compat"),
+  ["GET /engine"] = route("The ids of all engines", { [200] = "Ids" }, list),
+  ["GET /engines"] = route("The ids of all engines", { [200] = "Ids" }, list),
+  ["GET /engine/{id}"] = route("One engine", { [200] = "CompatEngine" }, get),
+  ["DELETE /engine/{id}"] = route("Delete an engine", { [200] = "" }, verb("delete", "delete")),
+  ["POST /engine/{id}/stop"] = route("Stop an engine", { [200] = "" }, verb("stop", "stop")),
+  ["POST /engine/{id}/restart"] = route("Start a stopped engine", { [200] = "" },
+    verb("restart", "start", function(engine)
+      if engine.state ~= "Stopped" then
+        return ("the engine is %s; only a Stopped one can be restarted"):format(engine.state)
+      end
+    end)),
 }
