@@ -66,7 +66,7 @@ build_packages() {
 
 # What the tests want beyond that.
 test_packages() {
-    printf '%s\n' lua-busted lua-check clang-format procps curl chromium \
+    printf '%s\n' lua-busted lua-check clang-format procps curl tmux chromium \
         chromium-driver
 }
 

@@ -4,6 +4,7 @@
  * on. Records in it: level (1 byte), length (4 bytes), text. */
 #include "console/follow.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -117,36 +118,32 @@ void ruc_console_follow_log(ruc_conn_t *conn, ruc_log_level_t level)
 
 /* ---- engines ---- */
 
-/* "12:30:01 team-a: Pending -> Running, Ready, healthy" */
-static void changed(ruc_watcher_t *watcher, ruc_record_t *before, ruc_record_t *after)
+static const char *text_of(const json_t *event, const char *name)
 {
-    ruc_console_follow_t *follow = (ruc_console_follow_t *)watcher;
-    const ruc_record_t *record = after != NULL ? after : before;
+    const char *text = json_string_value(json_object_get(event, name));
+    return text == NULL ? "" : text;
+}
+
+/* "12:30:01 team-a: Pending -> Running, Ready: message (monitor)" */
+static void told(ruc_listener_t *listener, const ruc_event_t *event)
+{
+    ruc_console_follow_t *follow = (ruc_console_follow_t *)listener;
     char at[RUC_RFC3339_SIZE], text[1500];
-    int len;
-    if (follow->engine[0] != '\0' && strcmp(follow->engine, record->id) != 0) {
+    if (follow->engine[0] != '\0' && strcmp(follow->engine, event->engine) != 0) {
         return;
     }
-    ruc_clock_rfc3339(ruc_clock_wall_ms(), at);
+    json_t *doc = json_loadb(event->doc, event->len, 0, NULL);
+    const char *from = text_of(doc, "from"), *to = text_of(doc, "to"), *by = text_of(doc, "by"),
+               *message = text_of(doc, "message");
+    bool moved = strcmp(from, to) != 0;
+    ruc_clock_rfc3339(event->at_ms, at);
     at[19] = '\0';
-    if (after == NULL) {
-        len = snprintf(text, sizeof text, "%s %s: deleted", at + 11, record->name);
-    } else {
-        const char *reason = ruc_record_text(after, "reason"),
-                   *health = ruc_record_text(after, "health"),
-                   *message = ruc_record_text(after, "message");
-        bool moved = before == NULL || before->state != after->state;
-        if (!moved && strcmp(reason, ruc_record_text(before, "reason")) == 0 &&
-            strcmp(health, ruc_record_text(before, "health")) == 0 &&
-            before->desired == after->desired) {
-            return;
-        }
-        len = snprintf(text, sizeof text, "%s %s: %s%s%s, %s, %s%s%.1000s", at + 11, after->name,
-                       before == NULL ? "" : ruc_state_name(before->state),
-                       moved && before != NULL ? " -> " : "",
-                       moved ? ruc_state_name(after->state) : "", reason, health,
-                       message[0] != '\0' ? ": " : "", message);
-    }
+    int len = snprintf(text, sizeof text, "%s %s: %s%s%s%s%s%s%.1000s%s%.64s%s", at + 11,
+                       text_of(doc, "name"), moved ? from : "",
+                       moved && from[0] != '\0' && to[0] != '\0' ? " -> " : "", moved ? to : "",
+                       moved ? ", " : "", text_of(doc, "reason"), message[0] != '\0' ? ": " : "",
+                       message, by[0] != '\0' ? " (" : "", by, by[0] != '\0' ? ")" : "");
+    json_decref(doc);
     if (len > 0) {
         size_t most = sizeof text - 1;
         ruc_conn_say(follow->conn, "push", text, (size_t)len < most ? (size_t)len : most);
@@ -160,8 +157,8 @@ void ruc_console_follow_events(ruc_conn_t *conn, const char *engine)
     if (!follow->events) {
         follow->events = true;
         follow->conn = conn;
-        follow->watcher.changed = changed;
-        ruc_table_watch(conn->app->table, &follow->watcher);
+        follow->listener.told = told;
+        ruc_table_listen(conn->app->table, &follow->listener);
     }
 }
 
@@ -170,7 +167,7 @@ int ruc_console_follow_stop(ruc_conn_t *conn)
     ruc_console_follow_t *follow = &conn->follow;
     int n = follow->events + follow->log;
     if (follow->events) {
-        ruc_table_unwatch(conn->app->table, &follow->watcher);
+        ruc_table_unlisten(conn->app->table, &follow->listener);
         follow->events = false;
     }
     if (follow->log) {

@@ -145,12 +145,6 @@ static bool is_json(const char *type)
            (len > 5 && strncasecmp(type + len - 5, "+json", 5) == 0);
 }
 
-static int push_value(lua_State *L)
-{
-    ruc_value_push_json(L, lua_touserdata(L, 1), true);
-    return 1;
-}
-
 static int request_json(lua_State *L)
 {
     ruc_http_stream_t *stream = check(L)->stream;
@@ -169,11 +163,7 @@ static int request_json(lua_State *L)
                         error.text);
         return no_json(L, 400, lua_tostring(L, -1));
     }
-    lua_pushcfunction(L, push_value);
-    lua_pushlightuserdata(L, value);
-    int rc = lua_pcall(L, 1, 1, 0);
-    json_decref(value);
-    return rc == LUA_OK ? 1 : lua_error(L);
+    return ruc_value_push_owned(L, value);
 }
 
 static int request_index(lua_State *L)
