@@ -103,7 +103,8 @@ end }]] },
     }, { cwd = "spec/support/schemathesis", timeout = 150,
          env = { HOME = s.dir, LANG = "C.UTF-8", PYTHONDONTWRITEBYTECODE = "1" } })
     assert.are.same({ code = 0 }, exit, out .. err)
-    assert.matches("Tested: " .. #s:get("/v1/test/routes").routes, out, 1, true)
+local selected, tested = out:match("Selected: (%d+)/.-Tested: (%d+)")
+    assert.is_true(tonumber(tested) > 25 and tested == selected, out)
     assert.are.equal(200, s:http("GET", "/readyz").status)
   end)
 end)
