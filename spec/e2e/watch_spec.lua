@@ -278,6 +278,18 @@ COMP_WORDS=(%s); COMP_CWORD=%d; _rucat; printf '%%s\n' "${COMPREPLY[@]}"]]):form
     end)
   end)
 
+  it("has a man page that names every command and option", function()
+    local page = support.read("docs/rucat.1"):gsub("\\\\%-", "-"):gsub("\\", "")
+    for _, name in ipairs(require("rucat.cli.commands").order) do
+      assert.is_truthy(page:find("\n%.%u+ [^\n]*" .. name), name)
+      local _, help = s:cli(name, "-h")
+      for option in help:gmatch("(%-%-%l[%l-]+)") do
+        local short = help:match("(%-%l), " .. option:gsub("%-", "%%-"))
+        assert.is_truthy(page:find(option, 1, true) or short and page:find(short, 1, true), name .. " " .. option)
+      end
+    end
+  end)
+
   it("takes options of all commands before the command", function()
     local code, out = s:cli("--url", s.url, "list", "-o", "json")
     assert.are.equal(0, code)
