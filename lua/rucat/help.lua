@@ -130,7 +130,7 @@ rucat.store.engines.create(engine [, by]) -> view; nil, message, code. Waits
 rucat.store.engines.verb(id, verb [, by]) -> view; nil, message, code. Waits. start, stop, restart,
   delete
 rucat.store.engines.logs(id [, lines]) -> text; nil, message, code. Waits
-rucat.store.engines.usage(id) -> {cpu_seconds=, memory_bytes=, processes=, pid=}; nil, message, code.
+rucat.store.engines.usage{id, ...} -> {[id]={cpu_seconds=, memory_bytes=, processes=, pid=}}; nil, message, code.
   Waits
 rucat.store.engines.note(view, kind, reason, message [, by])   writes an event
 rucat.store.engines.hold(id, verb, seconds)   for handlers: an answer that waits

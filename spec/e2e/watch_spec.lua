@@ -284,7 +284,7 @@ COMP_WORDS=(%s); COMP_CWORD=%d; _rucat; printf '%%s\n' "${COMPREPLY[@]}"]]):form
       assert.is_truthy(page:find("\n%.%u+ [^\n]*" .. name), name)
       local _, help = s:cli(name, "-h")
       for option in help:gmatch("(%-%-%l[%l-]+)") do
-        local short = help:match("(%-%l), " .. option:gsub("%-", "%%-"))
+        local short = help:match("(%-%a), " .. option:gsub("%-", "%%-"))
         assert.is_truthy(page:find(option, 1, true) or short and page:find(short, 1, true), name .. " " .. option)
       end
     end
