@@ -2,6 +2,7 @@
 -- values that the handler hands on: status, problem, headers.
 
 local problem = rucat.http.problem
+local validate = require("rucat.validate")
 local api = {}
 
 -- The engine named in the path, if the user may do `verb` with it.
@@ -19,7 +20,11 @@ end
 
 -- The values of the query, read by rucat.validate's readers.
 function api.query(req, readers)
-  local values, errors = require("rucat.validate").query(req.query, readers)
+  local query = req.query
+  if next(query) == nil then
+    return query
+  end
+  local values, errors = validate.query(query, readers)
   if not values then
     return nil, problem(422, "the query has parameters that are wrong", errors)
   end

@@ -325,6 +325,19 @@ void ruc_dispatch_request(ruc_http_stream_t *stream, void *arg)
     }
 }
 
+static bool only_looks(const char *method)
+{
+    return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0 ||
+           strcmp(method, "OPTIONS") == 0;
+}
+
+/* Who asked, for the log. */
+static const char *user_name(const ruc_http_stream_t *stream)
+{
+    (void)stream;
+    return "anonymous"; /* as long as there is no auth but none: see push_user of request.c */
+}
+
 void ruc_dispatch_done(ruc_http_stream_t *stream, void *arg)
 {
     (void)arg;
@@ -337,10 +350,12 @@ void ruc_dispatch_done(ruc_http_stream_t *stream, void *arg)
         ruc_metrics_series(RUC_M_HTTP_REQUESTS, stream->data != NULL ? stream->data : "", shown),
         1);
     ruc_metric_observe(ruc_metrics_series(RUC_M_HTTP_REQUEST), seconds);
-    if (ruc_log_wants(RUC_LOG_HTTP, RUC_DEBUG)) {
+    /* Who changed what is in the log at all times; who only looked, when it is asked for. */
+    ruc_log_level_t level = only_looks(stream->method) ? RUC_DEBUG : RUC_INFO;
+    if (ruc_log_wants(RUC_LOG_HTTP, level)) {
         const char *before = ruc_log_context(stream->request_id);
-        ruc_log(RUC_LOG_HTTP, RUC_DEBUG, "%s %s %d %.1f ms", stream->method, stream->target,
-                stream->status, seconds * 1000);
+        ruc_log(RUC_LOG_HTTP, level, "%s %s %d by %s, %.1f ms", stream->method, stream->target,
+                status, user_name(stream), seconds * 1000);
         ruc_log_context(before);
     }
 }

@@ -10,15 +10,26 @@
 #include "http/uri.h"
 #include "lua/job.h"
 #include "lua/value.h"
+#include "lua/vm.h"
 
 #define REQUEST "rucat.request"
 
+/* What is made once and kept, as user values of the object. */
+enum { PARAMS = 1, HEADERS, QUERY, USER, BODY, KEPT = BODY };
+
+static const char meta_key; /* of the metatable in the registry */
+
 ruc_request_t *ruc_request_new(ruc_http_stream_t *stream)
 {
-    ruc_request_t *request = calloc(1, sizeof *request);
+    size_t len = strlen(stream->path);
+    ruc_request_t *request = malloc(sizeof *request + len + 1);
     if (request != NULL) {
         request->refs = 1;
         request->stream = stream;
+        memcpy(request->path, stream->path, len + 1);
+        len = strnlen(stream->method, sizeof request->method - 1);
+        memcpy(request->method, stream->method, len);
+        request->method[len] = '\0';
     }
     return request;
 }
@@ -41,24 +52,22 @@ static void push_params(lua_State *L, const ruc_http_match_t *match)
 
 void ruc_request_push(lua_State *L, ruc_request_t *request, const ruc_http_match_t *match)
 {
-    ruc_request_t **box = lua_newuserdatauv(L, sizeof *box, 1);
+    ruc_request_t **box = lua_newuserdatauv(L, sizeof *box, KEPT);
     *box = NULL;
-    luaL_setmetatable(L, REQUEST);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &meta_key);
+    lua_setmetatable(L, -2);
     *box = request;
     request->refs++;
-    lua_createtable(L, 0, 4);
-    lua_pushstring(L, request->stream->method);
-    lua_setfield(L, -2, "method");
-    lua_pushstring(L, request->stream->path);
-    lua_setfield(L, -2, "path");
     push_params(L, match);
-    lua_setfield(L, -2, "params");
-    lua_setiuservalue(L, -2, 1);
+    lua_setiuservalue(L, -2, PARAMS);
 }
 
 static ruc_request_t *check(lua_State *L)
 {
-    ruc_request_t **box = luaL_checkudata(L, 1, REQUEST);
+    ruc_request_t **box = ruc_vm_box(L, 1, &meta_key);
+    if (box == NULL) {
+        luaL_checkudata(L, 1, REQUEST); /* raises */
+    }
     return *box;
 }
 
@@ -94,17 +103,18 @@ static int push_query(lua_State *L, const ruc_http_stream_t *stream)
 
 static int push_headers(lua_State *L, const ruc_http_stream_t *stream)
 {
-    lua_newtable(L);
-    for (size_t i = 0; stream != NULL && i < stream->header_count; i++) {
-        const ruc_http_header_t *header = &stream->headers[i];
-        if (lua_getfield(L, -1, header->name) == LUA_TSTRING) {
-            lua_pushfstring(L, "%s, %s", lua_tostring(L, -1), header->value);
-            lua_remove(L, -2);
+    size_t n = stream == NULL ? 0 : stream->header_count;
+    lua_createtable(L, 0, (int)n);
+    for (size_t i = 0; i < n; i++) {
+        lua_pushstring(L, stream->headers[i].name);
+        lua_pushvalue(L, -1);
+        if (lua_rawget(L, -3) == LUA_TSTRING) { /* there was one: both, as RFC 9110 5.2 has it */
+            lua_pushfstring(L, "%s, %s", lua_tostring(L, -1), stream->headers[i].value);
         } else {
-            lua_pop(L, 1);
-            lua_pushstring(L, header->value);
+            lua_pushstring(L, stream->headers[i].value);
         }
-        lua_setfield(L, -2, header->name);
+        lua_remove(L, -2);
+        lua_rawset(L, -3);
     }
     return 1;
 }
@@ -166,37 +176,65 @@ static int request_json(lua_State *L)
     return ruc_value_push_owned(L, value);
 }
 
-static int request_index(lua_State *L)
+/* Which of the kept fields that is; -1: none. */
+static int kept(const char *name)
 {
-    ruc_http_stream_t *stream = check(L)->stream;
-    const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
-    lua_getiuservalue(L, 1, 1);
-    lua_pushvalue(L, 2);
-    if (lua_rawget(L, -2) != LUA_TNIL) {
-        return 1;
-    }
-    lua_pop(L, 1);
-    if (strcmp(name, "json") == 0) {
-        lua_pushcfunction(L, request_json);
+    if (strcmp(name, "params") == 0) {
+        return PARAMS; /* is made with the object */
     } else if (strcmp(name, "user") == 0) {
-        push_user(L);
+        return USER;
     } else if (strcmp(name, "query") == 0) {
-        push_query(L, stream);
+        return QUERY;
     } else if (strcmp(name, "headers") == 0) {
+        return HEADERS;
+    }
+    return strcmp(name, "body") == 0 ? BODY : -1;
+}
+
+static void make_kept(lua_State *L, const ruc_http_stream_t *stream, int which)
+{
+    switch (which) {
+    case USER:
+        push_user(L);
+        break;
+    case QUERY:
+        push_query(L, stream);
+        break;
+    case HEADERS:
         push_headers(L, stream);
-    } else if (strcmp(name, "body") == 0) {
+        break;
+    default:
         lua_pushlstring(L, stream == NULL ? "" : stream->body,
                         stream == NULL ? 0 : stream->body_len);
+    }
+}
+
+static int request_index(lua_State *L)
+{
+    const ruc_request_t *request = check(L);
+    const ruc_http_stream_t *stream = request->stream;
+    const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+    int which = kept(name);
+    if (which > 0) {
+        if (lua_getiuservalue(L, 1, which) == LUA_TNIL) {
+            lua_pop(L, 1);
+            make_kept(L, stream, which);
+            lua_pushvalue(L, -1);
+            lua_setiuservalue(L, 1, which);
+        }
+    } else if (strcmp(name, "json") == 0) {
+        lua_pushcfunction(L, request_json);
+    } else if (strcmp(name, "method") == 0) {
+        lua_pushstring(L, request->method);
+    } else if (strcmp(name, "path") == 0) {
+        lua_pushstring(L, request->path);
     } else if (strcmp(name, "id") == 0) {
         lua_pushstring(L, stream == NULL ? "" : stream->request_id);
     } else if (strcmp(name, "peer") == 0) {
-        lua_pushstring(L, stream == NULL ? "" : ruc_http_peer(stream));
+        lua_pushstring(L, stream == NULL ? "" : ruc_http_peer(request->stream));
     } else {
         return luaL_error(L, "a request has no field '%s'", luaL_tolstring(L, 2, NULL));
     }
-    lua_pushvalue(L, 2);
-    lua_pushvalue(L, -2);
-    lua_rawset(L, -4);
     return 1;
 }
 
@@ -211,6 +249,8 @@ static int request_gc(lua_State *L)
 void ruc_request_open(lua_State *L)
 {
     if (luaL_newmetatable(L, REQUEST)) {
+        lua_pushvalue(L, -1);
+        lua_rawsetp(L, LUA_REGISTRYINDEX, &meta_key);
         lua_pushcfunction(L, request_index);
         lua_setfield(L, -2, "__index");
         lua_pushcfunction(L, request_gc);

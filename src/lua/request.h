@@ -15,6 +15,8 @@
 typedef struct ruc_request {
     unsigned refs;
     ruc_http_stream_t *stream; /* NULL once it is answered or the peer is gone */
+    char method[24];           /* these two stay */
+    char path[];
 } ruc_request_t;
 
 ruc_request_t *ruc_request_new(ruc_http_stream_t *stream);

@@ -8,24 +8,31 @@
 #include "lua/value.h"
 #include "lua/vm.h"
 
+static const char meta_key; /* of the metatable in the registry */
+
 void ruc_view_push(lua_State *L, ruc_record_t *record)
 {
     ruc_record_t **box = lua_newuserdatauv(L, sizeof *box, 0);
     *box = NULL;
-    luaL_setmetatable(L, RUC_VIEW);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &meta_key);
+    lua_setmetatable(L, -2);
     *box = ruc_record_ref(record);
 }
 
 ruc_record_t *ruc_view_test(lua_State *L, int index)
 {
-    ruc_record_t **box = luaL_testudata(L, index, RUC_VIEW);
+    ruc_record_t **box = ruc_vm_box(L, index, &meta_key);
     return box == NULL ? NULL : *box;
 }
 
 ruc_record_t *ruc_view_check(lua_State *L, int index)
 {
-    ruc_record_t **box = luaL_checkudata(L, index, RUC_VIEW);
-    return *box;
+    ruc_record_t *record = ruc_view_test(L, index);
+    if (record == NULL) {
+        luaL_checkudata(L, index, RUC_VIEW); /* raises, but for one that is collected */
+        luaL_error(L, "this engine is gone");
+    }
+    return record;
 }
 
 static void push_field(lua_State *L, const ruc_record_t *record, const char *name, bool secrets)
@@ -140,6 +147,8 @@ void ruc_view_open(lua_State *L)
         {NULL, NULL},
     };
     if (luaL_newmetatable(L, RUC_VIEW)) {
+        lua_pushvalue(L, -1);
+        lua_rawsetp(L, LUA_REGISTRYINDEX, &meta_key);
         luaL_setfuncs(L, methods, 0);
         lua_pushboolean(L, 0);
         lua_setfield(L, -2, "__metatable");

@@ -53,6 +53,17 @@ ruc_vm_t *ruc_vm_of(lua_State *L)
     return vm;
 }
 
+void *ruc_vm_box(lua_State *L, int index, const void *key)
+{
+    if (lua_type(L, index) != LUA_TUSERDATA || !lua_getmetatable(L, index)) {
+        return NULL;
+    }
+    lua_rawgetp(L, LUA_REGISTRYINDEX, key);
+    bool same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return same ? lua_touserdata(L, index) : NULL;
+}
+
 int ruc_vm_protect(ruc_vm_t *vm, lua_CFunction fn, void *arg, ruc_why_t *why)
 {
     lua_State *L = vm->L;

@@ -53,6 +53,10 @@ void ruc_vm_close(ruc_vm_t *vm);
 /* The state that `L` belongs to. */
 ruc_vm_t *ruc_vm_of(lua_State *L);
 
+/* The block of the userdata at `index` when its metatable is the one that the registry has under
+ * that address, else NULL: luaL_testudata without the look-up by name. Does not raise. */
+void *ruc_vm_box(lua_State *L, int index, const void *key);
+
 /* Calls `fn` protected on the main thread with `arg` as a light userdata; what it leaves stays on
  * vm->L. 0, or RUC_ESCRIPT with the message in `why` and nothing on the stack. */
 int ruc_vm_protect(ruc_vm_t *vm, lua_CFunction fn, void *arg, ruc_why_t *why);
