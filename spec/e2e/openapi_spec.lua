@@ -101,7 +101,8 @@ end }]] },
       schemathesis, "--config-file", "schemathesis.toml", "run", s.url .. "/openapi.json", "--phases", phases,
       "--max-examples", "12", "--workers", "2", "--no-color",
     }, { cwd = "spec/support/schemathesis", timeout = 150,
-         env = { HOME = s.dir, LANG = "C.UTF-8", PYTHONDONTWRITEBYTECODE = "1" } })
+         env = { HOME = s.dir, LANG = "C.UTF-8", PYTHONDONTWRITEBYTECODE = "1",
+                HYPOTHESIS_STORAGE_DIRECTORY = s.dir .. "/hypothesis" } })
     assert.are.same({ code = 0 }, exit, out .. err)
 local selected, tested = out:match("Selected: (%d+)/.-Tested: (%d+)")
     assert.is_true(tonumber(tested) > 25 and tested == selected, out)
