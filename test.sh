@@ -176,6 +176,7 @@ specs() {
         bad=$((bad + 1))
     fi
     failed=$((failed + bad))
+    sed -n "s/^skipped - /skipped ($build): /p" "$work/out"
     [ "$bad" = 0 ] || show "FAILED: specs in ${dirs[*]} ($build)" "$work/out" "$work/err"
 }
 

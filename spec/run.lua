@@ -64,12 +64,13 @@ busted.subscribe({ "test", "start" }, function(element)
 end)
 
 -- A failure of a test is told when the test ends, so that it is counted once.
-busted.subscribe({ "test", "end" }, function(element, _, status)
+busted.subscribe({ "test", "end" }, function(element, _, status, trace)
   if status == "success" then
     passed = passed + 1
   elseif status == "pending" then
     skipped = skipped + 1
-    io.write("skipped - ", whole_name(element), "\n")
+    local why = type(trace) == "table" and trace.message or element.pending_why
+    io.write("skipped - ", whole_name(element), why and ": " .. tostring(why) or "", "\n")
   else
     -- told below, once for each test
     if not element.told then
