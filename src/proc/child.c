@@ -93,11 +93,12 @@ static void on_output(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         check_done(child);
         return;
     }
-    size_t len = (size_t)n;
-    if (side->kept.len + len > child->keep) { /* the newest part stays */
+    /* The newest part stays, of a piece that is larger than the bound too. */
+    size_t len = (size_t)n > child->keep ? child->keep : (size_t)n;
+    if (side->kept.len + len > child->keep) {
         ruc_buf_drop(&side->kept, side->kept.len + len - child->keep);
     }
-    if (ruc_buf_add(&side->kept, buf->base, len) < 0) {
+    if (ruc_buf_add(&side->kept, buf->base + ((size_t)n - len), len) < 0) {
         ruc_buf_clear(&side->kept);
     }
 }
