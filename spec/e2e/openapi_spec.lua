@@ -104,7 +104,7 @@ end }]] },
          env = { HOME = s.dir, LANG = "C.UTF-8", PYTHONDONTWRITEBYTECODE = "1",
                 HYPOTHESIS_STORAGE_DIRECTORY = s.dir .. "/hypothesis" } })
     assert.are.same({ code = 0 }, exit, out .. err)
-local selected, tested = out:match("Selected: (%d+)/.-Tested: (%d+)")
+    local selected, tested = out:match("Selected: (%d+)/.-Tested: (%d+)")
     assert.is_true(tonumber(tested) > 25 and tested == selected, out)
     assert.are.equal(200, s:http("GET", "/readyz").status)
   end)
