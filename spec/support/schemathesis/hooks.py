@@ -11,13 +11,14 @@ import uuid
 import schemathesis
 
 
+# Just before the call: what is generated once is sent with several bodies.
 @schemathesis.hook
-def map_headers(context, headers):
-    for name in list(headers or {}):
+def before_call(context, case, kwargs):
+    headers = case.headers or {}
+    for name in list(headers):
         value = headers[name]
-        if name.lower() == "idempotency-key" and isinstance(value, str) and re.fullmatch("[!-~]{1,200}", value):
-            headers[name] = value + uuid.uuid4().hex
-    return headers
+        if name.lower() == "idempotency-key" and isinstance(value, str) and re.fullmatch("[!-~]{1,255}", value):
+            headers[name] = value[:200] + uuid.uuid4().hex
 
 
 def has_huge(value):
