@@ -288,46 +288,59 @@ static void connections_are_bounded(void **state)
     fixture_close(&f);
 }
 
+static struct rlimit descriptors; /* as the process began */
+
+static int limit_noted(void **state)
+{
+    (void)state;
+    return getrlimit(RLIMIT_NOFILE, &descriptors);
+}
+
+static int limit_restored(void **state)
+{
+    (void)state;
+    return setrlimit(RLIMIT_NOFILE, &descriptors);
+}
+
 static void it_goes_on_after_descriptors_ran_out(void **state)
 {
     (void)state;
+    enum { CLIENTS = 40, FOR_SERVER = 24 }; /* its loop takes some of them */
     fixture_t f;
-    struct rlimit before, low;
-    int next = dup(0), fds[40], count = 0, lost = 0;
+    int fds[CLIENTS], lost = 0;
+    /* The clients live in this process too: theirs are taken first, so that it is the server that
+     * finds none left, however many this process was born with. */
+    for (int i = 0; i < CLIENTS; i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        assert_true(fds[i] > 0);
+    }
+    int next = dup(fds[0]);
     assert_true(next > 0);
     close(next);
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-    low = before;
-    low.rlim_cur = (rlim_t)next + 40;
+    struct rlimit low = descriptors;
+    low.rlim_cur = (rlim_t)next + FOR_SERVER;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
     fixture_open(&f, NULL, false);
     assert_int_equal(ruc_log_set_level("http", "error"), 0);
     ruc_buf_t got;
     ruc_buf_init(&got, 1000);
-    /* client and server are in one process: each connection takes two */
-    while (count < 40 && lost == 0) {
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)f.port)};
-        to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        if (fd < 0) {
-            break;
-        }
-        (void)connect(fd, (struct sockaddr *)&to, sizeof to); /* goes on by itself */
-        fds[count++] = fd;
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)f.port)};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    for (int i = 0; i < CLIENTS && lost == 0; i++) {
+        (void)connect(fds[i], (struct sockaddr *)&to, sizeof to); /* goes on by itself */
         uint64_t seen = ruc_http_server_stats(f.server).accepted;
-        UNTIL(&f, ruc_http_server_stats(f.server).accepted > seen || pull(fd, &got) < 0);
+        UNTIL(&f, ruc_http_server_stats(f.server).accepted > seen || pull(fds[i], &got) < 0);
         lost = ruc_http_server_stats(f.server).accepted == seen;
     }
     assert_true(ruc_http_server_stats(f.server).no_fds > 0);
     assert_int_equal(lost, 1);
-    while (count > 0) {
-        close(fds[--count]);
+    for (int i = 0; i < CLIENTS; i++) {
+        close(fds[i]);
     }
     UNTIL(&f, ruc_http_server_stats(f.server).open == 0);
     expect_status(&f, "GET / HTTP/1.0\r\n\r\n", 18, 200);
     ruc_buf_free(&got);
     fixture_close(&f);
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
 static uint32_t dice(uint32_t *seed)
@@ -407,7 +420,8 @@ int main(void)
         cmocka_unit_test(who_does_not_read_is_cut),
         cmocka_unit_test(a_flood_of_pipelined_requests_is_held_back),
         cmocka_unit_test(connections_are_bounded),
-        cmocka_unit_test(it_goes_on_after_descriptors_ran_out),
+        cmocka_unit_test_setup_teardown(it_goes_on_after_descriptors_ran_out, limit_noted,
+                                        limit_restored),
         cmocka_unit_test(random_input_does_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
