@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# test.sh [--fast | --build] - installs what is missing, builds, runs every test.
+# test.sh [--fast | --build] [--torture N] - installs what is missing, builds, runs every test.
 #
 #   --fast   without what needs a JVM
 #   --build  installs and builds only
+#   --torture N  N times as much of what is tried at random (crashes, reloads) as without it
 #
 # Quiet where all is well; what failed is shown whole. The last line is
 # `N passed, N failed, N skipped`, where each test case and each static check counts as one; the exit
@@ -11,17 +12,27 @@ set -u
 . "$(dirname "${BASH_SOURCE[0]}")/scripts/common.sh"
 cd "$root" || exit 1
 
-fast=false build_only=false
-for arg in "$@"; do
+fast=false build_only=false torture=1
+while [ $# -gt 0 ]; do
+    arg=$1
+    shift
     case $arg in
+    --torture)
+        torture=${1:-}
+        [[ $torture =~ ^[1-9][0-9]*$ ]] || {
+            printf 'test.sh: --torture wants a number of times, 1 or more\n' >&2
+            exit 2
+        }
+        shift
+        ;;
     --fast) fast=true ;;
     --build) build_only=true ;;
     -h | --help)
-        sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+        sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
         exit 0
         ;;
     *)
-        printf 'test.sh: %s is not known (--fast, --build)\n' "$arg" >&2
+        printf 'test.sh: %s is not known (--fast, --build, --torture N)\n' "$arg" >&2
         exit 2
         ;;
     esac
@@ -166,7 +177,7 @@ specs() {
         say "FAILED: there are no specs in $*"
         return
     fi
-    SPEC_BUILD=$root/$build timeout -k 10 1800 "$root/$build/rucat" run spec/run.lua "${dirs[@]}" \
+    SPEC_BUILD=$root/$build SPEC_TORTURE=$torture timeout -k 10 $((1800 * torture)) "$root/$build/rucat" run spec/run.lua "${dirs[@]}" \
         >"$work/out" 2>"$work/err" </dev/null
     code=$?
     counts=$(sed -nE 's/^RESULT ([0-9]+) ([0-9]+) ([0-9]+)$/\1 \2 \3/p' "$work/out" | tail -n 1)
@@ -190,7 +201,7 @@ our_processes() {
     for link in /proc/[0-9]*/exe; do
         target=$(readlink "$link" 2>/dev/null) || continue
         case ${target% (deleted)} in
-        "$root"/build/* | "$root"/build-sanitize/*) basename "$(dirname "$link")" ;;
+        "$root"/build/* | "$root"/build-sanitize/* | "$root"/build-testing/*) basename "$(dirname "$link")" ;;
         esac
     done | sort
 }
@@ -216,10 +227,12 @@ build release build >"$work/release" 2>&1 &
 release=$!
 build sanitize build-sanitize >"$work/sanitize" 2>&1
 sanitize_code=$?
+build testing build-testing >"$work/testing" 2>&1
+testing_code=$?
 wait "$release"
 release_code=$?
-cat "$work/release" "$work/sanitize"
-if [ $release_code != 0 ] || [ $sanitize_code != 0 ]; then
+cat "$work/release" "$work/sanitize" "$work/testing"
+if [ $release_code != 0 ] || [ $sanitize_code != 0 ] || [ $testing_code != 0 ]; then
     say "0 passed, 1 failed, 0 skipped"
     exit 1
 fi
@@ -251,6 +264,11 @@ export ASAN_OPTIONS=${ASAN_OPTIONS:-abort_on_error=0:detect_stack_use_after_retu
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 specs build-sanitize spec/lua spec/e2e
 say "specs in $(seconds "$step")"
+if [ -d spec/faults ]; then
+    step=$(now)
+    specs build-testing spec/faults
+    say "specs of faults in $(seconds "$step")"
+fi
 step=$(now)
 specs build spec/browser
 say "specs with a browser in $(seconds "$step")"

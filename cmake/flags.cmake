@@ -11,6 +11,9 @@ target_compile_options(ruc_flags INTERFACE
   -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wconversion
   -Wno-sign-conversion -Wformat=2 -Wimplicit-fallthrough -Wpointer-arith -Wundef
   -fno-common -fno-strict-aliasing)
+if(RUCAT_TESTING)
+  target_compile_definitions(ruc_flags INTERFACE RUC_TESTING)
+endif()
 if(RUCAT_WERROR)
   target_compile_options(ruc_flags INTERFACE -Werror)
 endif()
