@@ -11,6 +11,7 @@ return {
   failures = 3,
 
   -- Returns true, or false and why.
+  ---@param engine rucat.Engine
   probe = function(engine)
     local host, port = (engine.endpoint or ""):match("^%a+://%[?([^/%]]-)%]?:(%d+)")
     if not host then
@@ -24,6 +25,8 @@ return {
   end,
 
   -- "restart", "stop" or "ignore"
+  ---@param engine rucat.Engine
+  ---@param why string
   unhealthy = function(engine, why)
     if engine.platform == "external" then
       return "ignore" -- it is not ours to restart

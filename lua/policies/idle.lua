@@ -7,6 +7,8 @@
 
 return {
   -- "keep", or "stop" and why.
+  ---@param engine rucat.Engine
+  ---@param activity rucat.Activity
   check = function(engine, activity)
     if engine.idle_timeout and activity.streams == 0 and activity.idle_for >= engine.idle_timeout then
       return "stop", "nobody used it for " .. math.floor(activity.idle_for) .. " seconds"
@@ -15,6 +17,8 @@ return {
   end,
 
   -- May a connection to a stopped engine start it?
+  ---@param engine rucat.Engine
+  ---@param user rucat.User
   wake_on_connect = function(engine, user)
     return false
   end,

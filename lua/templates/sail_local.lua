@@ -2,6 +2,8 @@
 -- A new engine type is a file like this one and nothing else.
 
 return {
+  ---@param engine rucat.Engine
+  ---@param ctx rucat.Context
   submit = function(engine, ctx)
     if engine.version then
       return nil, "VersionUnavailable", "sail has one version: the one that is installed"

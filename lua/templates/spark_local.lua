@@ -12,6 +12,8 @@ local function property(value)
 end
 
 return {
+  ---@param engine rucat.Engine
+  ---@param ctx rucat.Context
   submit = function(engine, ctx)
     if not ctx.spark_home then
       if engine.version then
