@@ -15,6 +15,8 @@ rucat.http = {}
 ---@field follow_redirects? boolean
 ---@field unix? string the path of a unix socket to speak over
 ---@field ca? string a file of certificates to trust instead of the system's
+---@field fresh? boolean a connection of its own, closed afterwards
+---@field http2? boolean HTTP/2 from the first byte, also without TLS, as gRPC wants it; trailers are among the headers
 ---@field insecure? boolean does not check the server's certificate
 
 ---@class rucat.http.Answer

@@ -159,11 +159,12 @@ function Req:json() end
 -- ---- policies/idle.lua ----
 
 ---@class rucat.Activity
----@field streams integer open connections
----@field idle_for rucat.Seconds since the last one
+---@field streams integer what is under way there now: queries, connections, a batch job
+---@field idle_for rucat.Seconds since the last of them; 0 while there is one
+---@field age rucat.Seconds since somebody asked for the start
 
 ---@class rucat.IdlePolicy
----@field check fun(engine: rucat.Engine, activity: rucat.Activity): "keep"|"stop", string?
+---@field check fun(engine: rucat.Engine, activity: rucat.Activity): "keep"|"stop", string?, string? "keep"; or "stop", why and a reason
 ---@field wake_on_connect fun(engine: rucat.Engine, user: rucat.User): boolean
 
 -- ---- templates/*.lua ----
@@ -204,5 +205,6 @@ function Req:json() end
 
 ---@class rucat.Template
 ---@field submit fun(engine: rucat.Engine, ctx: rucat.Context): rucat.Plan?, string?, string? the plan; or nil, a reason and a message
+---@field activity? fun(engine: rucat.Engine): { streams: integer, idle_for: rucat.Seconds? }? who uses it, nil: it does not know; may wait
 
 -- ---- etc/rucat.lua is described where it is: every key in place ----

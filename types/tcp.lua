@@ -13,6 +13,14 @@ rucat.tcp = {}
 ---@return rucat.Code? code "ECONNREFUSED", "ETIMEDOUT", ...
 function rucat.tcp.connect(host, port, seconds) end
 
+---Waits. How many connections there are to a port of this machine: the number that are established,
+---seen from the side that accepted them.
+---@param port integer
+---@return integer? count
+---@return string? message
+---@return rucat.Code? code
+function rucat.tcp.connections(port) end
+
 ---Waits. For `rucat run` only: sends bytes and returns all that came back until the peer closed.
 ---@param host string
 ---@param port integer

@@ -5,6 +5,9 @@ return {
   ---@param engine rucat.Engine
   ---@param ctx rucat.Context
   submit = function(engine, ctx)
+    if engine.app then
+      return nil, "AppUnsupported", "sail runs no batch jobs"
+    end
     if engine.version then
       return nil, "VersionUnavailable", "sail has one version: the one that is installed"
     end

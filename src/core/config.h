@@ -48,6 +48,8 @@
     XX("limits.drain", 'n', "10", 'L')                                                             \
     XX("limits.drain_streams", 'x', "", 'R')                                                       \
     XX("limits.stall", 'x', "", 'R')                                                               \
+    XX("limits.starts", 'n', "0", 'L')                                                             \
+    XX("limits.probes", 'n', "64", 'L')                                                            \
     XX("limits.lua_memory", 'n', "67108864", 'L')                                                  \
     XX("limits.jobs", 'n', "10000", 'L')                                                           \
     XX("limits.log_file", 'n', "67108864", 'L')                                                    \

@@ -171,17 +171,24 @@ static int push_template_arguments(lua_State *L)
     return ask->nargs;
 }
 
-int ruc_ask_template(lua_State *L, const char *type, const char *platform)
+int ruc_ask_template(lua_State *L, const char *type, const char *platform, const char *field,
+                     int nargs, ruc_phase_t phase, double seconds)
 {
     ruc_why_t why;
-    ask_t *ask = ask_new(L, "template", 2);
+    ask_t *ask = ask_new(L, "template", nargs);
     ruc_generation_t *generation = ruc_scripts_now(ask->vm->app->scripts);
-    if (!ruc_generation_template(generation, type, platform)) {
+    if (!ruc_generation_template(generation, type, platform, field)) {
         free(ask);
         lua_pushnil(L);
         lua_pushfstring(L, "there is no template for type '%s' on platform '%s'", type, platform);
         lua_pushliteral(L, "NOTFOUND");
         return 3;
+    }
+    if (lua_isnil(ask->vm->L, -1)) {
+        lua_pop(ask->vm->L, 1);
+        free(ask);
+        lua_pushboolean(L, 1);
+        return 1;
     }
     int rc = ruc_vm_protect(ask->vm, push_template_arguments, ask, &why);
     if (rc < 0) {
@@ -189,5 +196,5 @@ int ruc_ask_template(lua_State *L, const char *type, const char *platform)
         free(ask);
         return ruc_push_err(L, rc, why.text);
     }
-    return start(L, ask, 2, RUC_PHASE_TEMPLATE, 0);
+    return start(L, ask, nargs, phase, seconds);
 }

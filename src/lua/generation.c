@@ -309,7 +309,11 @@ static int load_template(lua_State *L)
     if (lua_getfield(L, -1, "submit") != LUA_TFUNCTION) {
         return wrong(L, loading, "a template must have a function 'submit'");
     }
-    lua_pop(L, 1);
+    int activity = lua_getfield(L, -2, "activity");
+    if (activity != LUA_TFUNCTION && activity != LUA_TNIL) {
+        return wrong(L, loading, "a template's 'activity' must be a function");
+    }
+    lua_pop(L, 2);
     lua_rawgeti(L, LUA_REGISTRYINDEX, loading->generation->templates);
     lua_insert(L, -2);
     lua_setfield(L, -2, name);
@@ -469,8 +473,7 @@ void ruc_generation_close_all(void)
 
 typedef struct wanted {
     ruc_generation_t *generation;
-    const char *type, *platform;
-    ruc_buf_t *out;
+    const char *type, *platform, *field;
 } wanted_t;
 
 static int find_template(lua_State *L)
@@ -485,13 +488,15 @@ static int find_template(lua_State *L)
             return 0;
         }
     }
-    lua_getfield(L, -1, "submit");
+    lua_pushstring(L, wanted->field);
+    lua_rawget(L, -2);
     return 1;
 }
 
-bool ruc_generation_template(ruc_generation_t *generation, const char *type, const char *platform)
+bool ruc_generation_template(ruc_generation_t *generation, const char *type, const char *platform,
+                             const char *field)
 {
-    wanted_t wanted = {generation, type, platform, NULL};
+    wanted_t wanted = {generation, type, platform, field};
     ruc_why_t why;
     lua_State *L = generation->vm->L;
     int top = lua_gettop(L);

@@ -6,6 +6,7 @@
  * For reconcile, across states (each waits; true and the answer, or nil, message, code):
  *     rucat.policy.restart(engine, exit, history)   rucat.policy.probe(engine, seconds)
  *     rucat.policy.unhealthy(engine, why)           rucat.policy.submit(engine, ctx)
+ *     rucat.policy.activity(engine, seconds)        rucat.policy.idle(engine, activity)
  *     rucat.policy.health()   -- interval, timeout, failures of the serving health policy
  */
 #include <lauxlib.h>
@@ -199,7 +200,25 @@ static int policy_submit(lua_State *L)
     const char *type = luaL_checkstring(L, 3), *platform = luaL_checkstring(L, 4);
     lua_pushvalue(L, 1);
     lua_pushvalue(L, 2);
-    return ruc_ask_template(L, type, platform);
+    return ruc_ask_template(L, type, platform, "submit", 2, RUC_PHASE_TEMPLATE, 0);
+}
+
+static int policy_activity(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    double seconds = luaL_checknumber(L, 2);
+    lua_settop(L, 1);
+    lua_getfield(L, 1, "type");
+    lua_getfield(L, 1, "platform");
+    const char *type = luaL_checkstring(L, 2), *platform = luaL_checkstring(L, 3);
+    lua_pushvalue(L, 1);
+    return ruc_ask_template(L, type, platform, "activity", 1, RUC_PHASE_PROBE, seconds);
+}
+
+static int policy_idle(lua_State *L)
+{
+    lua_settop(L, 2);
+    return ruc_ask_policy(L, RUC_POLICY_IDLE, "check", 2, RUC_PHASE_POLICY, 0);
 }
 
 typedef struct numbers {
@@ -244,13 +263,10 @@ void ruc_prim_policy(lua_State *L)
 {
     static const luaL_Reg operators[] = {
         {"allow", policy_allow}, {"admit", policy_admit}, {NULL, NULL}};
-    static const luaL_Reg systems[] = {{"restart", policy_restart},
-                                       {"probe", policy_probe},
-                                       {"unhealthy", policy_unhealthy},
-                                       {"submit", policy_submit},
-                                       {"health", policy_health},
-                                       {"nonsense", policy_nonsense},
-                                       {NULL, NULL}};
+    static const luaL_Reg systems[] = {
+        {"restart", policy_restart}, {"probe", policy_probe},       {"unhealthy", policy_unhealthy},
+        {"submit", policy_submit},   {"health", policy_health},     {"activity", policy_activity},
+        {"idle", policy_idle},       {"nonsense", policy_nonsense}, {NULL, NULL}};
     lua_newtable(L);
     luaL_setfuncs(L, ruc_vm_of(L)->kind == RUC_VM_SYSTEM ? systems : operators, 0);
 }

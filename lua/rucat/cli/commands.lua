@@ -50,6 +50,11 @@ commands.create = {
     { "--env", value = "KEY=VALUE", kind = "pair", many = true,
       about = "environment of the engine; may be repeated" },
     { "--endpoint", value = "URL", about = "of an engine of platform external" },
+    { "--idle-timeout", value = "TIME", about = "stop it when nobody has used it so long: 30m, 2h" },
+    { "--ttl", value = "TIME", about = "stop it so long after it was asked to start" },
+    { "--app", value = "FILE", about = "run this jar or Python file to its end instead of a server" },
+    { "--class", value = "CLASS", about = "of the jar" },
+    { "--arg", value = "TEXT", many = true, about = "for the app; may be repeated" },
     { "--file", short = "-f", value = "FILE", about = "the engine as JSON; - is standard input" },
   }),
 }

@@ -28,7 +28,10 @@ local function line(event)
   local parts = { colour.paint(word(event.at) or "-", "dim"), word(event.name) or word(event.engine) or "-", what }
   local reason = word(event.reason)
   parts[#parts + 1] = reason and colour.paint(reason, colour.of_reason(reason))
-  parts[#parts + 1] = word(event.message)
+  -- The first line; of a driver's last output the rest is in its log and in -o json.
+  local message = text.given(event.message)
+  local first = type(message) == "string" and word(message:match("^[^\n]*"))
+  parts[#parts + 1] = first and first .. (message:find("\n.") and " ..." or "") or nil
   local by = word(event.by)
   parts[#parts + 1] = by and colour.paint("(" .. by .. ")", "dim")
   return table.concat(parts, "  ") .. "\n"
