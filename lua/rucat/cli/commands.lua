@@ -102,11 +102,11 @@ function commands.list.run(server, given)
   io.write(given.output and json.text(engines) or show.list(engines))
 end
 
-commands.get = { about = "show an engine", positional = { "ENGINE" } }
+commands.get = { about = "show an engine: why it is in its state, who did it, what happens next", positional = { "ENGINE" } }
 
 function commands.get.run(server, given)
   local engine = server:json("GET", client.path(given.ENGINE))
-  io.write(given.output and json.text(engine) or show.engine(engine))
+  io.write(given.output and json.text(engine) or show.engine(engine, events.last(server, engine.id, 5)))
 end
 
 -- ---- start, stop, restart, delete, wait ----
@@ -183,7 +183,7 @@ commands.events = {
     { "--tail", short = "-n", value = "NUMBER", kind = "count", about = "the last ones only" },
     { "--follow", short = "-f", about = "go on with what happens" },
   },
-  run = events,
+  run = events.run,
 }
 
 commands.top = {

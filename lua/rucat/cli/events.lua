@@ -114,7 +114,18 @@ local function follow_events(server, given)
   end)
 end
 
-return function(server, given)
+local events = {}
+
+-- The last `most` events of an engine, as lines.
+function events.last(server, engine, most)
+  local lines = {}
+  for i, event in ipairs(newest(server, { ENGINE = engine }, most)) do
+    lines[i] = line(event)
+  end
+  return lines
+end
+
+function events.run(server, given)
   if given.follow then
     return follow_events(server, given)
   end
@@ -127,3 +138,5 @@ return function(server, given)
     io.write(line(event))
   end
 end
+
+return events
