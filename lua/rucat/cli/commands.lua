@@ -102,7 +102,10 @@ function commands.list.run(server, given)
   io.write(given.output and json.text(engines) or show.list(engines))
 end
 
-commands.get = { about = "show an engine: why it is in its state, who did it, what happens next", positional = { "ENGINE" } }
+commands.get = {
+  about = "show an engine: why it is in its state, who did it, what happens next",
+  positional = { "ENGINE" },
+}
 
 function commands.get.run(server, given)
   local engine = server:json("GET", client.path(given.ENGINE))
