@@ -2,7 +2,7 @@
 install(TARGETS rucat rucat-engine RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(DIRECTORY lua/ DESTINATION ${CMAKE_INSTALL_DATADIR}/rucat/lua)
 install(DIRECTORY types/ DESTINATION ${CMAKE_INSTALL_DATADIR}/rucat/types)
-install(FILES etc/rucat.service DESTINATION lib/systemd/system)
+install(FILES etc/rucat.service etc/rucat.socket DESTINATION lib/systemd/system)
 install(FILES docs/rucat.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 # The configuration is the operator's: one that is there is left alone.
 install(CODE "
