@@ -45,6 +45,12 @@ return {
     -- "/etc/rucat/lua",
   },
 
+  -- Script directories and this file are watched; what changes is live at once, if nothing is wrong.
+  watch = { -- (live)
+    mode = "auto", -- "poll": look now and then, as "auto" does where watching is not to be had
+    interval = 5,  -- seconds between two looks then; "off": rucat reload, SIGHUP and so on only
+  },
+
   monitor = {
     interval = 10, -- seconds between heartbeats
   },

@@ -423,6 +423,7 @@ static void check_numbers(const ruc_config_t *config, ruc_config_report_t *repor
         {"limits.body", 0, 1e9},          {"limits.head_time", 0.1, 86400},
         {"limits.body_time", 0.1, 86400}, {"limits.idle_time", 0.1, 86400},
         {"limits.log_file", 4096, MOST},  {"limits.drain", 0, 86400},
+        {"watch.interval", 0.1, 86400},
     };
     for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
         double value = ruc_config_number(config, bounds[i].path);
@@ -470,6 +471,7 @@ void ruc_config_check(const ruc_config_t *config, ruc_config_report_t *report)
     static const char *const kinds[] = {"sqlite", NULL};
     static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
     static const char *const formats[] = {"auto", "text", "json", NULL};
+    static const char *const watches[] = {"auto", "poll", "off", NULL};
     if (strcmp(ruc_config_text(config, "mode"), "remote") == 0) {
         report_add(report, "mode", "mode 'remote' is not supported in this build");
     } else {
@@ -482,6 +484,7 @@ void ruc_config_check(const ruc_config_t *config, ruc_config_report_t *report)
     }
     check_choice(config, "log.level", levels, report);
     check_choice(config, "log.format", formats, report);
+    check_choice(config, "watch.mode", watches, report);
     const char *auth = ruc_config_text(config, "auth");
     char host[256];
     int port;

@@ -55,6 +55,8 @@
     XX("log.format", 's', "auto", 'R')                                                             \
     XX("log.groups", 'm', "", 'L')                                                                 \
     XX("scripts", 'l', "", 'R')                                                                    \
+    XX("watch.mode", 's', "auto", 'L')                                                             \
+    XX("watch.interval", 'n', "5", 'L')                                                            \
     XX("monitor.interval", 'n', "10", 'R')                                                         \
     XX("monitor.lease", 'x', "", 'R')                                                              \
     XX("console", 's', "", 'R')
