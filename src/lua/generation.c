@@ -32,11 +32,13 @@ void ruc_load_report_init(ruc_load_report_t *report)
 {
     *report = (ruc_load_report_t){0};
     ruc_buf_init(&report->errors, REPORT_MAX);
+    ruc_buf_init(&report->warnings, REPORT_MAX);
 }
 
 void ruc_load_report_free(ruc_load_report_t *report)
 {
     ruc_buf_free(&report->errors);
+    ruc_buf_free(&report->warnings);
 }
 
 /* What a script raised may hold any bytes; what is told of it is UTF-8 on lines. */

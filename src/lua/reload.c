@@ -65,7 +65,7 @@ static void note_change(void *arg, const char *path, bool live)
                                           live ? "taken over" : "needs a restart"));
 }
 
-static void split_lines(json_t *list, const char *text)
+void ruc__scripts_lines(json_t *list, const char *text)
 {
     while (*text != '\0') {
         size_t len = strcspn(text, "\n");
@@ -162,11 +162,31 @@ static void tell(ruc_scripts_t *scripts, int rc, json_t *report)
     }
 }
 
-/* The reload is over, the thread pool is done with `scripts`. */
+static void log_warnings(const ruc_scripts_t *scripts)
+{
+    for (const char *at = ruc_buf_str(&scripts->warnings); *at != '\0';) {
+        size_t len = strcspn(at, "\n");
+        ruc_log(RUC_LOG_LUA, RUC_WARN, "%.*s", (int)len, at);
+        at += len + (at[len] == '\n');
+    }
+    if (scripts->warning_count > RUC_WARNINGS_MAX) {
+        ruc_log(RUC_LOG_LUA, RUC_WARN, "and %zu warnings more",
+                scripts->warning_count - RUC_WARNINGS_MAX);
+    }
+}
+
+static void over(ruc_scripts_t *scripts);
+
 static void saved(uv_work_t *work, int status)
 {
     (void)status;
-    ruc_scripts_t *scripts = work->data;
+    log_warnings(work->data);
+    over(work->data);
+}
+
+/* The reload is over, the thread pool is done with `scripts`. */
+static void over(ruc_scripts_t *scripts)
+{
     scripts->reading = false;
     if (scripts->again) {
         scripts->again = false;
@@ -195,7 +215,7 @@ void ruc_scripts_keep(ruc_scripts_t *scripts)
     scripts->work.data = scripts;
     scripts->reading = true;
     if (uv_queue_work(scripts->app->loop, &scripts->work, save_work, saved) < 0) {
-        saved(&scripts->work, 0);
+        over(scripts);
     }
 }
 
@@ -270,7 +290,7 @@ static bool act(ruc_scripts_t *scripts)
     int rc = take_over(scripts, scripts_too, changed, config, &report);
     ruc__scripts_error(scripts, rc < 0 ? ruc_buf_str(&report.errors) : NULL);
     if (rc < 0) {
-        split_lines(errors, ruc_buf_str(&report.errors));
+        ruc__scripts_lines(errors, ruc_buf_str(&report.errors));
     }
     log_outcome(scripts, rc, scripts_too, changed, config);
     json_t *told = json_pack("{s:I, s:o, s:o, s:o}", "generation", (json_int_t)scripts->now->number,
@@ -296,7 +316,7 @@ static void read_done(uv_work_t *work, int status)
     free(scripts->config_text);
     scripts->config_text = NULL;
     if (!keep || uv_queue_work(scripts->app->loop, &scripts->work, save_work, saved) < 0) {
-        saved(&scripts->work, 0);
+        over(scripts);
     }
 }
 

@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "lua/scripts_room.h"
+#include "lua/unknown.h"
 
 size_t ruc__scripts_roots(ruc_app_t *app, const char **roots)
 {
@@ -33,6 +34,14 @@ void ruc__scripts_unread(const ruc_fileset_t *files, const ruc_why_t *why,
     report->error_count += told ? files->problem_count : 1;
 }
 
+size_t ruc__scripts_warn(ruc_app_t *app, const ruc_fileset_t *files, const ruc_names_t *known,
+                         ruc_buf_t *out)
+{
+    char library[4096];
+    snprintf(library, sizeof library, "%s/rucat/", app->lua_dir);
+    return ruc_globals_warn(files, known, library, out);
+}
+
 int ruc_scripts_check(ruc_app_t *app, ruc_load_report_t *report)
 {
     const char *roots[RUC__ROOTS_MAX];
@@ -47,6 +56,12 @@ int ruc_scripts_check(ruc_app_t *app, ruc_load_report_t *report)
     ruc_generation_t *generation = ruc_generation_new(app, &files, 0, report);
     if (generation == NULL) {
         return RUC_ESCRIPT;
+    }
+    ruc_names_t known;
+    if (ruc_unknown_list(generation->vm, &known) == 0) {
+        report->warning_count =
+            ruc__scripts_warn(app, &generation->files, &known, &report->warnings);
+        ruc_names_free(&known);
     }
     ruc_generation_retire(generation);
     return 0;
@@ -93,6 +108,9 @@ void ruc__scripts_serve(ruc_scripts_t *scripts, ruc_generation_t *next, const ch
     scripts->last_number =
         next->number > scripts->last_number ? next->number : scripts->last_number;
     ruc_metric_set(ruc_metrics_series(RUC_M_SCRIPT_GENERATION), (double)next->number);
+    if (scripts->known.count == 0) {
+        ruc_unknown_list(next->vm, &scripts->known);
+    }
     if (before != NULL) {
         ruc_generation_retire(before);
     }
@@ -128,6 +146,9 @@ static ruc_generation_t *last_good(ruc_scripts_t *scripts)
 void ruc__scripts_save(ruc_scripts_t *scripts)
 {
     ruc_why_t why;
+    ruc_buf_clear(&scripts->warnings);
+    scripts->warning_count =
+        ruc__scripts_warn(scripts->app, &scripts->now->files, &scripts->known, &scripts->warnings);
     if (scripts->saved_dir != NULL && ruc_fileset_save(&scripts->now->files, scripts->saved_dir,
                                                        scripts->now->number, RUC__KEPT, &why) < 0) {
         ruc_log(RUC_LOG_LUA, RUC_WARN, "the scripts could not be kept: %s", why.text);
@@ -158,6 +179,7 @@ int ruc_scripts_open(ruc_app_t *app, ruc_load_report_t *report)
     }
     scripts->app = app;
     app->scripts = scripts;
+    ruc_buf_init(&scripts->warnings, 64u * 1024);
     if (app->state_dir[0] != '\0') {
         snprintf(dir, sizeof dir, "%s/scripts", app->state_dir);
         scripts->saved_dir = strdup(dir);
@@ -208,6 +230,8 @@ void ruc_scripts_close(ruc_scripts_t *scripts)
     scripts->now = NULL;
     ruc_generation_close_all();
     ruc_watch_close(scripts->watch);
+    ruc_names_free(&scripts->known);
+    ruc_buf_free(&scripts->warnings);
     free(scripts->last_error);
     free(scripts->saved_dir);
     free(scripts);
@@ -227,10 +251,14 @@ json_t *ruc_scripts_status(ruc_scripts_t *scripts)
         json_array_append_new(files,
                               json_pack("{s:s, s:s}", "name", file->name, "path", file->path));
     }
-    return json_pack("{s:I, s:s, s:s, s:o, s:s?, s:s?}", "generation",
-                     (json_int_t)scripts->now->number, "source", scripts->source, "watch",
-                     scripts->watch == NULL ? "off" : ruc_watch_state(scripts->watch), "files",
-                     files, "last_error", scripts->last_error, "last_error_at",
-                     scripts->last_error == NULL ? NULL
-                                                 : ruc_clock_rfc3339(scripts->last_error_ms, at));
+    json_t *warnings = json_array();
+    if (!scripts->reading) { /* else the thread pool is writing them */
+        ruc__scripts_lines(warnings, ruc_buf_str(&scripts->warnings));
+    }
+    return json_pack(
+        "{s:I, s:s, s:s, s:o, s:o, s:s?, s:s?}", "generation", (json_int_t)scripts->now->number,
+        "source", scripts->source, "watch",
+        scripts->watch == NULL ? "off" : ruc_watch_state(scripts->watch), "files", files,
+        "warnings", warnings, "last_error", scripts->last_error, "last_error_at",
+        scripts->last_error == NULL ? NULL : ruc_clock_rfc3339(scripts->last_error_ms, at));
 }
