@@ -66,6 +66,8 @@ return {
     drain = 10,            -- for requests in flight when the server stops (live)
     lua_memory = 67108864, -- bytes of one script generation (live)
     jobs = 10000,          -- requests, policy calls, timers at once (live)
+    state = 4194304,       -- bytes of what scripts keep in rucat.state (live)
+    state_keys = 10000,    -- values there (live)
     log_file = 67108864,   -- bytes of a driver's log before it is rotated (live)
   },
 

@@ -21,6 +21,7 @@
 #include "lua/job.h"
 #include "lua/monitor.h"
 #include "lua/scripts.h"
+#include "lua/state.h"
 #include "statedir.h"
 
 #define ENGINES_END_MS 60000 /* embedded: longer than any stop ladder's usual grace */
@@ -343,6 +344,7 @@ static void close_rest(serve_t *serve)
         serve->exit_code = 1;
     }
     ruc_statedir_close(&serve->dir);
+    ruc_state_close();
     ruc_metrics_close();
     ruc_config_free(&serve->config);
     ruc_log_close();

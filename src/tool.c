@@ -11,6 +11,7 @@
 #include "lua/fileset.h"
 #include "lua/job.h"
 #include "lua/scripts.h"
+#include "lua/state.h"
 #include "lua/tty.h"
 #include "lua/vm.h"
 
@@ -150,6 +151,7 @@ static int run_tool(tool_t *tool)
     }
     uv_run(&tool->loop, UV_RUN_DEFAULT);
     uv_loop_close(&tool->loop); /* a child that still runs keeps a handle: it is let go */
+    ruc_state_close();
     ruc_config_free(&tool->config);
     return code;
 }

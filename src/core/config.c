@@ -392,7 +392,8 @@ static void check_numbers(const ruc_config_t *config, ruc_config_report_t *repor
         {"limits.body", 0, 1e9},          {"limits.head_time", 0.1, 86400},
         {"limits.body_time", 0.1, 86400}, {"limits.idle_time", 0.1, 86400},
         {"limits.log_file", 4096, MOST},  {"limits.drain", 0, 86400},
-        {"watch.interval", 0.1, 86400},
+        {"watch.interval", 0.1, 86400},   {"limits.state", 0, 1e9},
+        {"limits.state_keys", 0, 1e6},
     };
     for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
         double value = ruc_config_number(config, bounds[i].path);

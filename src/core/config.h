@@ -50,6 +50,8 @@
     XX("limits.stall", 'x', "", 'R')                                                               \
     XX("limits.lua_memory", 'n', "67108864", 'L')                                                  \
     XX("limits.jobs", 'n', "10000", 'L')                                                           \
+    XX("limits.state", 'n', "4194304", 'L')                                                        \
+    XX("limits.state_keys", 'n', "10000", 'L')                                                     \
     XX("limits.log_file", 'n', "67108864", 'L')                                                    \
     XX("log.level", 's', "info", 'L')                                                              \
     XX("log.format", 's', "auto", 'R')                                                             \

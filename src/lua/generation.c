@@ -13,6 +13,7 @@
 #include "lua/env.h"
 #include "lua/job.h"
 #include "lua/selftest.h"
+#include "lua/state.h"
 
 #define REPORT_MAX (64u * 1024)
 #define MODULES_DEEP 32 /* that require one another */
@@ -521,9 +522,11 @@ ruc_generation_t *ruc_generation_new(ruc_app_t *app, ruc_fileset_t *files, uint6
         loading_t loading = {generation, &generation->files.files[i], report};
         load_file(&loading);
     }
+    ruc_state_forget_load();
     if (report->error_count == 0) {
         ruc_selftest_run(generation->vm, self_test_failed, report);
     }
+    ruc_state_forget_load();
     for (int i = 0; i < RUC_POLICY_COUNT && report->error_count == 0; i++) {
         if (generation->policies[i] == LUA_NOREF) {
             char text[128];
