@@ -38,7 +38,7 @@ return { submit = function() rucat.state.set("x", 1) return {} end }]],
     assert.are.equal(1, select(2, s:json("POST", "/state")).n)
     s:create({ name = "crashing", config = { run = "echo up; exit 1", ready = "up" } })
     local e = s:until_engine("crashing", function(e) return e.desired == "Stopped" end)
-    assert.are.equal(2, e.restarts)
+    assert.are.equal(2, e.restarts, rucat.json.encode(s:get("/v1/engines/crashing/events")))
     assert.are.equal(200, (s:reload()))
     local now = s:get("/state")
     assert.are.same({ "admitted", "crashes", "n" }, now.keys) -- and nothing of the loads
