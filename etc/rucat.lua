@@ -45,6 +45,12 @@ return {
     -- "/etc/rucat/lua",
   },
 
+  -- Script directories and this file are watched; what changes is live at once, if nothing is wrong.
+  watch = { -- (live)
+    mode = "auto", -- "poll": look now and then, as "auto" does where watching is not to be had
+    interval = 5,  -- seconds between two looks then; "off": rucat reload, SIGHUP and so on only
+  },
+
   monitor = {
     interval = 10, -- seconds between heartbeats
   },
@@ -62,6 +68,8 @@ return {
     probes = 64,           -- health probes at once (live)
     lua_memory = 67108864, -- bytes of one script generation (live)
     jobs = 10000,          -- requests, policy calls, timers at once (live)
+    state = 4194304,       -- bytes of what scripts keep in rucat.state (live)
+    state_keys = 10000,    -- values there (live)
     log_file = 67108864,   -- bytes of a driver's log before it is rotated (live)
   },
 

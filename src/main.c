@@ -34,10 +34,15 @@ static const char serve_usage[] =
     "SIGTERM and SIGINT end it gracefully, a second one hurries; SIGHUP reloads.\n";
 
 static const char check_usage[] =
-    "usage: rucat check [-c FILE]\n"
+    "usage: rucat check [-c FILE] [--strict]\n"
     "\n"
-    "Loads configuration, handlers, policies and templates; prints\n"
-    "FILE:LINE: what for each thing that is wrong. Exit code 1 then.\n";
+    "Loads configuration, handlers, policies and templates, runs their self-tests;\n"
+    "prints FILE:LINE: what for each thing that is wrong. Exit code 1 then. Names\n"
+    "that are not known are warned of.\n"
+    "\n"
+    "  -c, --config FILE    configuration (default etc/rucat.lua beside the program,\n"
+    "                       else /etc/rucat/rucat.lua)\n"
+    "      --strict         exit code 1 for warnings too\n";
 
 static const char run_usage[] =
     "usage: rucat run SCRIPT [ARGUMENTS]\n"
@@ -47,14 +52,12 @@ static const char run_usage[] =
 /* Reads the options of serve and check. -1: go on; else the exit code. */
 static int read_flags(int argc, char **argv, ruc_flags_t *flags, bool serve)
 {
-    enum { MODE = 256, LISTEN, ROLE, STATE_DIR };
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {"mode", required_argument, NULL, MODE},
-                                            {"listen", required_argument, NULL, LISTEN},
-                                            {"role", required_argument, NULL, ROLE},
-                                            {"state-dir", required_argument, NULL, STATE_DIR},
-                                            {NULL, 0, NULL, 0}};
+    enum { MODE = 256, LISTEN, ROLE, STATE_DIR, STRICT };
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'},
+        {"mode", required_argument, NULL, MODE},  {"listen", required_argument, NULL, LISTEN},
+        {"role", required_argument, NULL, ROLE},  {"state-dir", required_argument, NULL, STATE_DIR},
+        {"strict", no_argument, NULL, STRICT},    {NULL, 0, NULL, 0}};
     static const char *const paths[] = {"mode", "listen", NULL, "state_dir"};
     const char *help = serve ? serve_usage : check_usage;
     int option;
@@ -65,12 +68,14 @@ static int read_flags(int argc, char **argv, ruc_flags_t *flags, bool serve)
         }
         if (option == 'c') {
             flags->config_file = optarg;
+        } else if (option == STRICT && !serve) {
+            flags->strict = true;
         } else if (option == ROLE && serve) {
             if (strcmp(optarg, "server,monitor") != 0 && strcmp(optarg, "monitor,server") != 0) {
                 fprintf(stderr, "rucat: --role %s is not supported in this build\n", optarg);
                 return 2;
             }
-        } else if (option >= MODE && serve && flags->count < RUC_FLAGS_MAX) {
+        } else if (option >= MODE && option != STRICT && serve && flags->count < RUC_FLAGS_MAX) {
             flags->keys[flags->count].path = paths[option - MODE];
             flags->keys[flags->count++].text = optarg;
         } else {

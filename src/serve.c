@@ -21,6 +21,7 @@
 #include "lua/job.h"
 #include "lua/monitor.h"
 #include "lua/scripts.h"
+#include "lua/state.h"
 #include "service.h"
 #include "statedir.h"
 
@@ -408,6 +409,7 @@ static void close_rest(serve_t *serve)
         serve->exit_code = 1;
     }
     ruc_statedir_close(&serve->dir);
+    ruc_state_close();
     ruc_metrics_close();
     ruc_config_free(&serve->config);
     ruc_log_close();

@@ -20,6 +20,7 @@ typedef struct ruc_places {
 /* What the command line says of configuration keys. */
 typedef struct ruc_flags {
     const char *config_file; /* NULL: the default */
+    bool strict;             /* check: a warning counts as an error */
     struct {
         const char *path, *text;
     } keys[RUC_FLAGS_MAX];

@@ -11,6 +11,7 @@
 #include "lua/fileset.h"
 #include "lua/job.h"
 #include "lua/scripts.h"
+#include "lua/state.h"
 #include "lua/tty.h"
 #include "lua/vm.h"
 
@@ -150,6 +151,7 @@ static int run_tool(tool_t *tool)
     }
     uv_run(&tool->loop, UV_RUN_DEFAULT);
     uv_loop_close(&tool->loop); /* a child that still runs keeps a handle: it is let go */
+    ruc_state_close();
     ruc_config_free(&tool->config);
     return code;
 }
@@ -166,6 +168,23 @@ int ruc_cmd_client(int argc, char **argv)
     static tool_t tool;
     tool = (tool_t){.argc = argc, .argv = argv};
     return run_tool(&tool);
+}
+
+/* Says what was found; the exit code. */
+static int say_report(const ruc_load_report_t *report, bool strict)
+{
+    if (report->error_count > 0) {
+        fprintf(stderr, "%s\n", ruc_buf_str(&report->errors));
+        return 1;
+    }
+    if (report->warning_count > 0) {
+        fprintf(stderr, "%s\n", ruc_buf_str(&report->warnings));
+        printf("configuration and scripts are fine, but for %zu warning%s\n", report->warning_count,
+               report->warning_count == 1 ? "" : "s");
+        return strict ? 1 : 0;
+    }
+    printf("configuration and scripts are fine\n");
+    return 0;
 }
 
 int ruc_cmd_check(const ruc_flags_t *flags)
@@ -194,15 +213,11 @@ int ruc_cmd_check(const ruc_flags_t *flags)
                      .instance = "",
                      .listen = ""};
     ruc_load_report_init(&report);
-    int rc = ruc_scripts_check(&app, &report);
-    if (rc < 0) {
-        fprintf(stderr, "%s\n", ruc_buf_str(&report.errors));
-    } else {
-        printf("configuration and scripts are fine\n");
-    }
+    ruc_scripts_check(&app, &report);
+    int code = say_report(&report, flags->strict);
     ruc_load_report_free(&report);
     uv_run(&loop, UV_RUN_DEFAULT);
     uv_loop_close(&loop);
     ruc_config_free(&config);
-    return rc < 0 ? 1 : 0;
+    return code;
 }

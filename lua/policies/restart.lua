@@ -48,7 +48,7 @@ end
 ---@param exit rucat.Exit
 ---@param history rucat.PastExit[]
 ---@return rucat.RestartDecision
-return function(engine, exit, history)
+local function restart(engine, exit, history)
   -- A batch job that has done its work is done.
   if engine.app and exit.code == 0 then
     return { restart = false, reason = "Completed" }
@@ -70,3 +70,14 @@ return function(engine, exit, history)
   local most = math.min(longest_delay, first_delay * 2 ^ (failures - 1))
   return { restart = true, delay = math.random() * most }
 end
+
+-- Tried at every load, before this file decides anything: if it raises, the file is refused and the
+-- one before goes on. Keep it true of what you change.
+local function self_test()
+  local server, crash = {}, { code = 1, phase = "running", uptime = 60 }
+  assert(restart(server, crash, {}).restart, "the first crash must be followed by a restart")
+  assert(not restart({ app = {} }, { code = 0, phase = "running", uptime = 60 }, {}).restart,
+    "a batch job that is done must not be started again")
+end
+
+return restart, self_test

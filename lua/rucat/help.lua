@@ -68,7 +68,7 @@ rucat: the primitives that scripts have, and rucat.version. help("rucat.timer") 
   rucat.http     requests to other servers      rucat.store    engines and events
   rucat.json     strict JSON                    rucat.tcp      does something listen there
   rucat.log      lines for the log              rucat.timer    waiting, now and then
-  rucat.metrics  numbers for Prometheus
+  rucat.metrics  numbers for Prometheus         rucat.state    values that outlive calls
 Wrong use raises; the world's failures return nil, message, code.]==],
 
   ["rucat.clock"] = [==[
@@ -122,6 +122,16 @@ rucat.server.reload() -> what changed; nil, what is wrong. Waits
 rucat.server.config(group) -> a copy of a group of the configuration: "limits", "spark"
 rucat.server.templates() -> the names of the templates, as one text
 rucat.server.has_template(type, platform) -> true or false]==],
+
+  ["rucat.state"] = [==[
+rucat.state.get(key) -> a copy of the value, or nil
+rucat.state.set(key, value [, seconds]) -> true; nil, message, "FULL". What JSON can hold; with seconds,
+  until then. One state for all scripts, in memory: it outlives calls and reloads, not the server
+rucat.state.incr(key [, by [, seconds]]) -> the new number; nil, message, "FULL". 0 when there is none;
+  the seconds count from when it is made
+rucat.state.delete(key) -> whether there was one
+rucat.state.keys([prefix]) -> a sorted list
+rucat.state.usage() -> {keys=, bytes=}]==],
 
   ["rucat.store"] = [==[
 rucat.store.engines.get(name or id) -> a view of the engine as it is now, or nil

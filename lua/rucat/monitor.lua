@@ -17,7 +17,7 @@ local MESSAGE_MAX = 8192 -- bytes
 
 -- Per engine: busy and again (one look at a time), probing, failures, next_probe and next_idle (when
 -- to ask again), used (when somebody used it last; these three on the monotonic clock), started (the
--- epoch that this server started).
+-- epoch that this server started), answer and answer_epoch (the restart policy's, until it is written).
 local memory = {}
 
 local function mind(id)
@@ -271,7 +271,13 @@ function ended_by_itself(e, seen)
     phase = up and "running" or "starting", uptime = uptime,
   }
   local history = e.history -- a table of our own each time
-  local answer = decide.restart(e, copy(e), exit, history)
+  -- Asked once for an end, also when the write has to be done again because somebody else's came
+  -- between: a policy may count in rucat.state.
+  local m = mind(e.id)
+  if not m.answer or m.answer_epoch ~= e.epoch then
+    m.answer, m.answer_epoch = decide.restart(e, copy(e), exit, history), e.epoch
+  end
+  local answer = m.answer
 
   table.insert(history, 1, { at = ended, uptime = uptime, exit = {
     code = exit.code, signal = exit.signal, oom = exit.oom, phase = exit.phase } })
@@ -292,7 +298,11 @@ function ended_by_itself(e, seen)
   else
     note.message = ("no restart after %s (%s)"):format(reason, how(exit))
   end
-  return write(e, changes, note)
+  local after = write(e, changes, note)
+  if after then
+    m.answer = nil
+  end
+  return after
 end
 
 -- The driver of the record's epoch is over. Says what is next: AGAIN, or nothing.

@@ -197,6 +197,7 @@ function server.start(options)
     state_dir = self.state_dir,
     scripts = { self.script_dir },
     sail = { command = os.getenv("SPEC_SAIL") },
+    watch = { mode = "off" }, -- a spec says when to reload; reload_spec.lua tries what is the default
   }
   server.write(self.script_dir .. "/templates/.keep", "")
   if options.template ~= false then

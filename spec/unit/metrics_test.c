@@ -86,6 +86,7 @@ static void every_name_of_the_contract_is_there(void **state)
                                         "rucat_policy_errors_total",
                                         "rucat_script_generation",
                                         "rucat_script_load_errors_total",
+                                        "rucat_scripts_broken",
                                         "rucat_store_seconds",
                                         "rucat_store_errors_total",
                                         "process_cpu_seconds_total",

@@ -11,6 +11,7 @@
 
 #include "core/check.h"
 #include "core/log.h"
+#include "core/near.h"
 
 typedef struct key {
     const char *path;
@@ -65,48 +66,16 @@ static void report_add(ruc_config_report_t *report, const char *path, const char
     report->count++;
 }
 
-/* Levenshtein's distance of two short words, at most `most` + 1. */
-static size_t distance(const char *a, const char *b)
-{
-    size_t row[64], alen = strlen(a), blen = strlen(b);
-    if (blen >= sizeof row / sizeof row[0] || alen >= 64) {
-        return 99;
-    }
-    for (size_t j = 0; j <= blen; j++) {
-        row[j] = j;
-    }
-    for (size_t i = 1; i <= alen; i++) {
-        size_t corner = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= blen; j++) {
-            size_t change = corner + (a[i - 1] != b[j - 1]);
-            size_t best = row[j] + 1 < row[j - 1] + 1 ? row[j] + 1 : row[j - 1] + 1;
-            corner = row[j];
-            row[j] = change < best ? change : best;
-        }
-    }
-    return row[blen];
-}
-
-static const char *meant(const char *path)
-{
-    const char *best = NULL;
-    size_t least = 3;
-    for (size_t i = 0; i < KEY_COUNT; i++) {
-        size_t far = distance(path, table[i].path);
-        if (far < least) {
-            least = far;
-            best = table[i].path;
-        }
-    }
-    return best;
-}
-
 static void report_unknown(ruc_config_report_t *report, const char *path)
 {
-    const char *near = meant(path);
-    report_add(report, path, "unknown key '%s'%s%s%s", path, near ? " (did you mean '" : "",
-               near ? near : "", near ? "'?)" : "");
+    ruc_near_t near;
+    ruc_near_init(&near, path);
+    for (size_t i = 0; i < KEY_COUNT; i++) {
+        ruc_near_offer(&near, table[i].path);
+    }
+    bool found = near.best[0] != '\0';
+    report_add(report, path, "unknown key '%s'%s%s%s", path, found ? " (did you mean '" : "",
+               near.best, found ? "'?)" : "");
 }
 
 static const char *expected(char type)
@@ -423,6 +392,8 @@ static void check_numbers(const ruc_config_t *config, ruc_config_report_t *repor
         {"limits.body", 0, 1e9},          {"limits.head_time", 0.1, 86400},
         {"limits.body_time", 0.1, 86400}, {"limits.idle_time", 0.1, 86400},
         {"limits.log_file", 4096, MOST},  {"limits.drain", 0, 86400},
+        {"watch.interval", 0.1, 86400},   {"limits.state", 0, 1e9},
+        {"limits.state_keys", 0, 1e6},
     };
     for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
         double value = ruc_config_number(config, bounds[i].path);
@@ -470,6 +441,7 @@ void ruc_config_check(const ruc_config_t *config, ruc_config_report_t *report)
     static const char *const kinds[] = {"sqlite", NULL};
     static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
     static const char *const formats[] = {"auto", "text", "json", NULL};
+    static const char *const watches[] = {"auto", "poll", "off", NULL};
     if (strcmp(ruc_config_text(config, "mode"), "remote") == 0) {
         report_add(report, "mode", "mode 'remote' is not supported in this build");
     } else {
@@ -482,6 +454,7 @@ void ruc_config_check(const ruc_config_t *config, ruc_config_report_t *report)
     }
     check_choice(config, "log.level", levels, report);
     check_choice(config, "log.format", formats, report);
+    check_choice(config, "watch.mode", watches, report);
     const char *auth = ruc_config_text(config, "auth");
     char host[256];
     int port;

@@ -52,11 +52,15 @@
     XX("limits.probes", 'n', "64", 'L')                                                            \
     XX("limits.lua_memory", 'n', "67108864", 'L')                                                  \
     XX("limits.jobs", 'n', "10000", 'L')                                                           \
+    XX("limits.state", 'n', "4194304", 'L')                                                        \
+    XX("limits.state_keys", 'n', "10000", 'L')                                                     \
     XX("limits.log_file", 'n', "67108864", 'L')                                                    \
     XX("log.level", 's', "info", 'L')                                                              \
     XX("log.format", 's', "auto", 'R')                                                             \
     XX("log.groups", 'm', "", 'L')                                                                 \
     XX("scripts", 'l', "", 'R')                                                                    \
+    XX("watch.mode", 's', "auto", 'L')                                                             \
+    XX("watch.interval", 'n', "5", 'L')                                                            \
     XX("monitor.interval", 'n', "10", 'R')                                                         \
     XX("monitor.lease", 'x', "", 'R')                                                              \
     XX("console", 's', "", 'R')

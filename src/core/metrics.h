@@ -53,6 +53,8 @@ typedef enum { RUC_METRIC_COUNTER, RUC_METRIC_GAUGE, RUC_METRIC_HISTOGRAM } ruc_
        "The script generation that serves.")                                                       \
     XX(SCRIPT_LOAD_ERRORS, COUNTER, "rucat_script_load_errors_total", "", NONE,                    \
        "Script generations that could not be loaded.")                                             \
+    XX(SCRIPTS_BROKEN, GAUGE, "rucat_scripts_broken", "", NONE,                                    \
+       "1 while the newest scripts cannot be loaded and older ones serve, else 0.")                \
     XX(STORE, HISTOGRAM, "rucat_store_seconds", "op", FAST,                                        \
        "From a call of the store until its answer.")                                               \
     XX(STORE_ERRORS, COUNTER, "rucat_store_errors_total", "", NONE,                                \

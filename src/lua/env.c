@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lua/prims.h"
+#include "lua/unknown.h"
 
 /* What a file sees of Lua's own library; "os" and "string" are trimmed below. */
 static const char *const allowed[] = {
@@ -17,11 +18,6 @@ static const char *const allowed[] = {
 static const char *const allowed_os[] = {"clock", "date", "difftime", "time", NULL};
 
 #define BASE_KEY "rucat.base" /* registry: the table that all environments stand on */
-
-static int unknown_name(lua_State *L)
-{
-    return luaL_error(L, "unknown name '%s'", luaL_tolstring(L, 2, NULL));
-}
 
 static int print_to_log(lua_State *L)
 {
@@ -98,7 +94,7 @@ static void open_scripts(lua_State *L, ruc_vm_kind_t kind)
     lua_pushglobaltable(L);
     trim(L, allowed);
     lua_createtable(L, 0, 1);
-    lua_pushcfunction(L, unknown_name);
+    lua_pushcfunction(L, ruc_unknown_global);
     lua_setfield(L, -2, "__index");
     lua_setmetatable(L, -2);
     lua_setfield(L, LUA_REGISTRYINDEX, BASE_KEY);

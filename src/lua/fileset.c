@@ -1,7 +1,6 @@
 /* fileset.c - see fileset.h. */
 #include "lua/fileset.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,7 +11,10 @@
 #include <unistd.h>
 #include <uv.h>
 
-#define DEPTH_MAX 16
+#include "core/utf8.h"
+#include "lua/walk.h"
+
+#define PROBLEMS_MAX (64u * 1024) /* bytes */
 
 char *ruc_file_read(const char *path, size_t max, size_t *len, ruc_why_t *why)
 {
@@ -26,7 +28,8 @@ char *ruc_file_read(const char *path, size_t max, size_t *len, ruc_why_t *why)
     if (fstat(fd, &info) < 0 || !S_ISREG(info.st_mode)) {
         ruc_why_set(why, UV_EINVAL, "%s: not a regular file", path);
     } else if ((size_t)info.st_size > max) {
-        ruc_why_set(why, RUC_ETOOBIG, "%s: larger than %zu bytes", path, max);
+        ruc_why_set(why, RUC_ETOOBIG, "%s: %lld bytes, at most %zu are allowed", path,
+                    (long long)info.st_size, max);
     } else if ((text = malloc((size_t)info.st_size + 1)) == NULL) {
         ruc_why_set(why, UV_ENOMEM, "%s: not enough memory", path);
     } else {
@@ -58,6 +61,7 @@ void ruc_fileset_free(ruc_fileset_t *set)
         free(set->files[i].text);
     }
     free(set->files);
+    ruc_buf_free(&set->problems);
     *set = (ruc_fileset_t){0};
 }
 
@@ -76,85 +80,98 @@ static bool has(const ruc_fileset_t *set, const char *name)
     return false;
 }
 
-static int add_file(ruc_fileset_t *set, const char *path, const char *name, ruc_why_t *why)
+/* One line of what is wrong; beyond the bound it is counted only. */
+static void add_problem(void *arg, const char *text)
 {
-    if (has(set, name)) {
-        return 0; /* shadowed */
+    ruc_fileset_t *set = arg;
+    ruc_buf_addf(&set->problems, "%s%s", set->problem_count > 0 ? "\n" : "", text);
+    set->problem_count++;
+}
+
+/* A text that is not UTF-8 is named with the line. A byte order mark, which some editors write, is
+ * taken away: Lua does not know it. */
+static bool check_text(ruc_fileset_t *set, ruc_file_t *file)
+{
+    if (file->len >= 3 && memcmp(file->text, "\xef\xbb\xbf", 3) == 0) {
+        file->len -= 3;
+        memmove(file->text, file->text + 3, file->len + 1);
+    }
+    int line = 1;
+    for (size_t i = 0; i < file->len;) {
+        size_t step = ruc_utf8_length(file->text + i, file->len - i);
+        if (step == 0) {
+            ruc_why_t why;
+            ruc_why_set(&why, RUC_EINVALID, "%s:%d: not UTF-8 (byte 0x%02x)", file->path, line,
+                        (unsigned char)file->text[i]);
+            add_problem(set, why.text);
+            return false;
+        }
+        line += file->text[i] == '\n';
+        i += step;
+    }
+    return true;
+}
+
+static bool make_room(ruc_fileset_t *set)
+{
+    if (set->count < set->room) {
+        return true;
+    }
+    size_t room = set->room == 0 ? 64 : set->room * 2;
+    ruc_file_t *files = realloc(set->files, room * sizeof *files);
+    if (files == NULL) {
+        return false;
+    }
+    set->files = files;
+    set->room = room;
+    return true;
+}
+
+static bool add_script(void *arg, const ruc_walk_item_t *item)
+{
+    ruc_fileset_t *set = arg;
+    ruc_why_t why = {""};
+    if (has(set, item->name)) {
+        return true; /* shadowed */
     }
     if (set->count == RUC_FILES_MAX || set->bytes > RUC_FILES_BYTES) {
-        return ruc_why_set(why, RUC_ETOOBIG, "%s: more than %d script files or %u bytes", path,
-                           RUC_FILES_MAX, RUC_FILES_BYTES);
+        ruc_why_set(&why, RUC_ETOOBIG, "%s: one too many: at most %d script files of %u bytes",
+                    item->path, RUC_FILES_MAX, RUC_FILES_BYTES);
+        add_problem(set, why.text);
+        return false;
     }
-    if (set->count == set->room) {
-        size_t room = set->room == 0 ? 64 : set->room * 2;
-        ruc_file_t *files = realloc(set->files, room * sizeof *files);
-        if (files == NULL) {
-            return ruc_why_set(why, UV_ENOMEM, "%s: not enough memory", path);
+    ruc_file_t file = {.name = strdup(item->name), .path = strdup(item->path)};
+    bool room = make_room(set) && file.name != NULL && file.path != NULL;
+    file.text = room ? ruc_file_read(item->path, RUC_FILE_MAX, &file.len, &why) : NULL;
+    if (file.text == NULL || !check_text(set, &file)) {
+        if (file.text == NULL) {
+            add_problem(set, room ? why.text : "not enough memory to read the scripts");
         }
-        set->files = files;
-        set->room = room;
-    }
-    ruc_file_t file = {.name = strdup(name), .path = strdup(path)};
-    file.text = ruc_file_read(path, RUC_FILE_MAX, &file.len, why);
-    if (file.name == NULL || file.path == NULL || file.text == NULL) {
         free(file.name);
         free(file.path);
         free(file.text);
-        return UV_EIO;
+        return room;
     }
     set->bytes += file.len;
     set->files[set->count++] = file;
-    return 0;
-}
-
-static bool is_script(const char *name)
-{
-    size_t len = strlen(name);
-    return len > 4 && strcmp(name + len - 4, ".lua") == 0;
-}
-
-/* `rel` is the part below the root, "" at first. */
-static int walk(ruc_fileset_t *set, const char *root, const char *rel, int depth, ruc_why_t *why)
-{
-    char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s%s%s", root, rel[0] ? "/" : "", rel);
-    DIR *dir = opendir(path);
-    if (dir == NULL) {
-        return ruc_why_set(why, -errno, "%s: %s", path, strerror(errno));
-    }
-    int rc = 0;
-    struct dirent *item;
-    while (rc == 0 && (item = readdir(dir)) != NULL) {
-        char name[PATH_MAX];
-        struct stat info;
-        int len = snprintf(name, sizeof name, "%s%s%s", rel, rel[0] ? "/" : "", item->d_name);
-        if (item->d_name[0] == '.' || len < 0 || (size_t)len >= sizeof name) {
-            continue;
-        }
-        len = snprintf(path, sizeof path, "%s/%s", root, name);
-        if (len < 0 || (size_t)len >= sizeof path || stat(path, &info) < 0) {
-            continue; /* gone meanwhile, or a link to nowhere */
-        }
-        if (S_ISDIR(info.st_mode) && depth < DEPTH_MAX) {
-            rc = walk(set, root, name, depth + 1, why);
-        } else if (S_ISREG(info.st_mode) && is_script(name)) {
-            rc = add_file(set, path, name, why);
-        }
-    }
-    closedir(dir);
-    return rc;
+    return true;
 }
 
 int ruc_fileset_read(ruc_fileset_t *set, const char *const *roots, size_t count, ruc_why_t *why)
 {
+    ruc_walk_visitor_t visitor = {.script = add_script, .problem = add_problem, .arg = set};
     *set = (ruc_fileset_t){0};
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < count; i++) {
-        rc = walk(set, roots[i], "", 0, why);
-    }
-    if (rc < 0) {
+    ruc_buf_init(&set->problems, PROBLEMS_MAX);
+    ruc_walk(roots, count, &visitor);
+    if (set->problem_count > 0) {
+        ruc_buf_t problems = set->problems;
+        size_t many = set->problem_count;
+        set->problems = (ruc_buf_t){0};
         ruc_fileset_free(set);
-        return rc;
+        set->problems = problems;
+        set->problem_count = many;
+        return ruc_why_set(why, RUC_ESCRIPT, "%.*s", (int)strcspn(ruc_buf_str(&problems), "\n"),
+                           ruc_buf_str(&problems));
     }
     if (set->count > 0) {
         qsort(set->files, set->count, sizeof *set->files, by_name);
@@ -169,122 +186,71 @@ const ruc_file_t *ruc_fileset_find(const ruc_fileset_t *set, const char *name)
                            : bsearch(&key, set->files, set->count, sizeof *set->files, by_name);
 }
 
-/* ---- saved sets ---- */
+/* ---- the same or not ---- */
 
-static void remove_tree(const char *path)
+#define FNV_START 14695981039346656037ull
+#define FNV_PRIME 1099511628211ull
+
+static uint64_t mix(uint64_t hash, const void *data, size_t len)
 {
-    DIR *dir = opendir(path);
-    struct dirent *item;
-    while (dir != NULL && (item = readdir(dir)) != NULL) {
-        char child[PATH_MAX];
-        struct stat info;
-        if (strcmp(item->d_name, ".") == 0 || strcmp(item->d_name, "..") == 0 ||
-            snprintf(child, sizeof child, "%s/%s", path, item->d_name) >= (int)sizeof child ||
-            lstat(child, &info) < 0) {
-            continue;
-        }
-        if (S_ISDIR(info.st_mode)) {
-            remove_tree(child);
-        } else {
-            unlink(child);
-        }
+    const unsigned char *bytes = data;
+    for (size_t i = 0; i < len; i++) {
+        hash = (hash ^ bytes[i]) * FNV_PRIME;
     }
-    if (dir != NULL) {
-        closedir(dir);
-    }
-    rmdir(path);
+    return hash;
 }
 
-static int make_parents(char *path, size_t from)
+uint64_t ruc_fileset_digest(const ruc_fileset_t *set, bool paths)
 {
-    for (char *slash = strchr(path + from, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        int rc = mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
-        *slash = '/';
-        if (rc < 0) {
-            return rc;
-        }
-    }
-    return 0;
-}
-
-static int write_file(const char *path, const char *text, size_t len)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        return -errno;
-    }
-    size_t done = 0;
-    ssize_t put = 0;
-    while (done < len && (put = write(fd, text + done, len - done)) > 0) {
-        done += (size_t)put;
-    }
-    int rc = done < len ? -errno : fsync(fd) < 0 ? -errno : 0;
-    if (close(fd) < 0 && rc == 0) {
-        rc = -errno;
-    }
-    return rc;
-}
-
-int ruc_fileset_save(const ruc_fileset_t *set, const char *dir, unsigned long long number,
-                     unsigned keep, ruc_why_t *why)
-{
-    char part[PATH_MAX], whole[PATH_MAX], path[PATH_MAX];
-    if (mkdir(dir, 0700) < 0 && errno != EEXIST) {
-        return ruc_why_set(why, -errno, "%s: %s", dir, strerror(errno));
-    }
-    int a = snprintf(part, sizeof part, "%s/.%llu", dir, number);
-    int b = snprintf(whole, sizeof whole, "%s/%llu", dir, number);
-    if (a < 0 || b < 0 || (size_t)a >= sizeof part - 256) {
-        return ruc_why_set(why, UV_ENAMETOOLONG, "%s: too long", dir);
-    }
-    remove_tree(part);
-    int rc = mkdir(part, 0700) < 0 ? -errno : 0;
-    for (size_t i = 0; rc == 0 && i < set->count; i++) {
+    uint64_t hash = mix(FNV_START, ruc_buf_str(&set->problems), set->problems.len);
+    for (size_t i = 0; i < set->count; i++) {
         const ruc_file_t *file = &set->files[i];
-        int len = snprintf(path, sizeof path, "%s/%s", part, file->name);
-        rc = len < 0 || (size_t)len >= sizeof path ? UV_ENAMETOOLONG
-                                                   : make_parents(path, strlen(part) + 1);
-        rc = rc == 0 ? write_file(path, file->text, file->len) : rc;
+        hash = mix(hash, file->name, strlen(file->name) + 1);
+        hash = paths ? mix(hash, file->path, strlen(file->path) + 1) : hash;
+        hash = mix(hash, &file->len, sizeof file->len);
+        hash = mix(hash, file->text, file->len);
     }
-    remove_tree(whole);
-    if (rc == 0 && rename(part, whole) < 0) {
-        rc = -errno;
-    }
-    if (rc < 0) {
-        remove_tree(part);
-        return ruc_why_set(why, rc, "%s: %s", whole, uv_strerror(rc));
-    }
-    unsigned long long numbers[64];
-    size_t count = ruc_fileset_saved(dir, numbers, 64);
-    for (size_t i = keep; i < count; i++) {
-        snprintf(path, sizeof path, "%s/%llu", dir, numbers[i]);
-        remove_tree(path);
-    }
-    return 0;
+    return hash;
 }
 
-static int newest_first(const void *a, const void *b)
+uint64_t ruc_file_digest(const char *text, size_t len)
 {
-    unsigned long long x = *(const unsigned long long *)a, y = *(const unsigned long long *)b;
-    return x < y ? 1 : x > y ? -1 : 0;
+    return mix(FNV_START, text, len);
 }
 
-size_t ruc_fileset_saved(const char *dir, unsigned long long *numbers, size_t most)
+typedef struct stamping {
+    uint64_t hash; /* a sum: a folder's entries come in no order */
+} stamping_t;
+
+static void stamp_one(uint64_t *sum, const char *path, const struct stat *info)
 {
-    DIR *handle = opendir(dir);
-    struct dirent *item;
-    size_t count = 0;
-    while (handle != NULL && (item = readdir(handle)) != NULL && count < most) {
-        char *end;
-        unsigned long long number = strtoull(item->d_name, &end, 10);
-        if (item->d_name[0] >= '0' && item->d_name[0] <= '9' && *end == '\0') {
-            numbers[count++] = number;
-        }
+    uint64_t parts[] = {(uint64_t)info->st_dev,         (uint64_t)info->st_ino,
+                        (uint64_t)info->st_mode,        (uint64_t)info->st_size,
+                        (uint64_t)info->st_mtim.tv_sec, (uint64_t)info->st_mtim.tv_nsec,
+                        (uint64_t)info->st_ctim.tv_sec, (uint64_t)info->st_ctim.tv_nsec};
+    *sum += mix(mix(FNV_START, path, strlen(path) + 1), parts, sizeof parts);
+}
+
+static bool stamp_script(void *arg, const ruc_walk_item_t *item)
+{
+    stamp_one(&((stamping_t *)arg)->hash, item->path, item->info);
+    return true;
+}
+
+static void stamp_problem(void *arg, const char *text)
+{
+    ((stamping_t *)arg)->hash += mix(FNV_START, text, strlen(text));
+}
+
+uint64_t ruc_fileset_stamp(const char *const *roots, size_t count, const char *file)
+{
+    stamping_t stamping = {0};
+    struct stat info;
+    ruc_walk_visitor_t visitor = {
+        .script = stamp_script, .problem = stamp_problem, .arg = &stamping};
+    ruc_walk(roots, count, &visitor);
+    if (file[0] != '\0' && stat(file, &info) == 0) {
+        stamp_one(&stamping.hash, file, &info);
     }
-    if (handle != NULL) {
-        closedir(handle);
-    }
-    qsort(numbers, count, sizeof *numbers, newest_first);
-    return count;
+    return stamping.hash;
 }

@@ -9,10 +9,14 @@
 #include <utlist.h>
 
 #include "core/log.h"
+#include "core/utf8.h"
 #include "lua/env.h"
 #include "lua/job.h"
+#include "lua/selftest.h"
+#include "lua/state.h"
 
 #define REPORT_MAX (64u * 1024)
+#define MODULES_DEEP 32 /* that require one another */
 
 static const char *const policy_names[] = {
 #define XX(name, text) text,
@@ -29,15 +33,34 @@ void ruc_load_report_init(ruc_load_report_t *report)
 {
     *report = (ruc_load_report_t){0};
     ruc_buf_init(&report->errors, REPORT_MAX);
+    ruc_buf_init(&report->warnings, REPORT_MAX);
 }
 
 void ruc_load_report_free(ruc_load_report_t *report)
 {
     ruc_buf_free(&report->errors);
+    ruc_buf_free(&report->warnings);
 }
 
-static void add_error(ruc_load_report_t *report, const char *text)
+/* What a script raised may hold any bytes; what is told of it is UTF-8 on lines. */
+static void clean(char *text)
 {
+    size_t len = strlen(text);
+    for (size_t i = 0; i < len;) {
+        size_t step = ruc_utf8_length(text + i, len - i);
+        if (step == 0 || (step == 1 && iscntrl((unsigned char)text[i]) && text[i] != '\n')) {
+            text[i] = '?';
+            step = 1;
+        }
+        i += step;
+    }
+}
+
+static void add_error(ruc_load_report_t *report, const char *given)
+{
+    char text[2048];
+    snprintf(text, sizeof text, "%s", given);
+    clean(text);
     if (ruc_buf_addf(&report->errors, "%s%s", report->errors.len > 0 ? "\n" : "", text) < 0) {
         ruc_log(RUC_LOG_LUA, RUC_ERROR, "%s", text); /* beyond the bound: at least the log has it */
     }
@@ -45,6 +68,50 @@ static void add_error(ruc_load_report_t *report, const char *text)
 }
 
 /* ---- require ---- */
+
+/* RAISES with the way that led to `name`: "a -> b -> a". The names under way are the list part of
+ * the table of loaded modules. */
+static int raise_chain(lua_State *L, const char *name, const char *what)
+{
+    luaL_Buffer chain;
+    lua_Integer count = luaL_len(L, lua_upvalueindex(2)), from = 1;
+    for (lua_Integer i = 1; i <= count; i++, lua_pop(L, 1)) {
+        lua_rawgeti(L, lua_upvalueindex(2), i);
+        from = strcmp(lua_tostring(L, -1), name) == 0 ? i : from;
+    }
+    luaL_buffinit(L, &chain);
+    for (lua_Integer i = from; i <= count; i++) {
+        lua_rawgeti(L, lua_upvalueindex(2), i);
+        luaL_addvalue(&chain);
+        luaL_addstring(&chain, " -> ");
+    }
+    luaL_addstring(&chain, name);
+    luaL_pushresult(&chain);
+    return luaL_error(L, what, name, lua_tostring(L, -1));
+}
+
+/* "a.b" is the file a/b.lua. Pushes the module's function. RAISES. */
+static void compile_module(lua_State *L, ruc_fileset_t *files, const char *name)
+{
+    char file_name[256], why_name[4200];
+    ruc_why_t why;
+    snprintf(file_name, sizeof file_name - 4, "%s", name);
+    for (char *c = file_name; *c != '\0'; c++) {
+        *c = *c == '.' ? '/' : *c;
+    }
+    strcat(file_name, ".lua");
+    const ruc_file_t *file = ruc_fileset_find(files, file_name);
+    if (file == NULL) {
+        luaL_error(L, "module '%s' is not there: no %s below the script directories", name,
+                   file_name);
+        return;
+    }
+    snprintf(why_name, sizeof why_name, "@%s", file->path);
+    if (ruc_vm_compile(L, file->text, file->len, why_name, &why) < 0) {
+        luaL_error(L, "%s", why.text);
+    }
+    ruc_env_own(L);
+}
 
 static int run_module(lua_State *L)
 {
@@ -58,30 +125,23 @@ static int run_module(lua_State *L)
     }
     if (lua_getfield(L, lua_upvalueindex(2), name) != LUA_TNIL) {
         if (lua_islightuserdata(L, -1)) {
-            return luaL_error(L, "module '%s' requires itself", name);
+            return raise_chain(L, name, "module '%s' requires itself: %s");
         }
         return 1;
     }
-    char file_name[256], why_name[512];
-    snprintf(file_name, sizeof file_name - 4, "%s", name);
-    for (char *c = file_name; *c != '\0'; c++) {
-        *c = *c == '.' ? '/' : *c;
+    lua_Integer depth = luaL_len(L, lua_upvalueindex(2));
+    if (depth >= MODULES_DEEP) {
+        return raise_chain(L, name, "module '%s' is required too deep: %s");
     }
-    strcat(file_name, ".lua");
-    const ruc_file_t *file = ruc_fileset_find(files, file_name);
-    if (file == NULL) {
-        return luaL_error(L, "module '%s' is not there: no %s below the script directories", name,
-                          file_name);
-    }
-    ruc_why_t why;
-    snprintf(why_name, sizeof why_name, "@%s", file->path);
-    if (ruc_vm_compile(L, file->text, file->len, why_name, &why) < 0) {
-        return luaL_error(L, "%s", why.text);
-    }
-    ruc_env_own(L);
+    compile_module(L, files, name);
+    lua_pushvalue(L, 1);
+    lua_rawseti(L, lua_upvalueindex(2), depth + 1);
     lua_pushlightuserdata(L, NULL);
     lua_setfield(L, lua_upvalueindex(2), name);
-    if (lua_pcall(L, 0, 1, 0) != LUA_OK) {
+    int rc = lua_pcall(L, 0, 1, 0);
+    lua_pushnil(L);
+    lua_rawseti(L, lua_upvalueindex(2), depth + 1);
+    if (rc != LUA_OK) {
         lua_pushnil(L);
         lua_setfield(L, lua_upvalueindex(2), name);
         return lua_error(L);
@@ -135,8 +195,9 @@ static int wrong(lua_State *L, const loading_t *loading, const char *what)
     return luaL_error(L, "%s:%d: %s", loading->file->path, line_of(loading->file, NULL), what);
 }
 
-/* Runs the file of `loading` in an environment of its own; its value is left on the stack. */
-static void run_value(lua_State *L, const loading_t *loading)
+/* Runs the file of `loading` in an environment of its own; `n` values of it are left on the stack.
+ */
+static void run_values(lua_State *L, const loading_t *loading, int n)
 {
     char name[4200];
     ruc_why_t why;
@@ -145,7 +206,16 @@ static void run_value(lua_State *L, const loading_t *loading)
         luaL_error(L, "%s", why.text);
     }
     ruc_env_own(L);
-    lua_call(L, 0, 1);
+    lua_call(L, 0, n);
+}
+
+/* Takes note of the `self_test` of the table on top. */
+static void take_self_test(lua_State *L, const loading_t *loading)
+{
+    lua_getfield(L, -1, "self_test");
+    if (!ruc_selftest_take(L)) {
+        wrong(L, loading, "'self_test' must be a function");
+    }
 }
 
 static char *copy_text(lua_State *L, const char *text)
@@ -205,13 +275,18 @@ static bool push_route_function(lua_State *L)
 static int load_handler(lua_State *L)
 {
     loading_t *loading = lua_touserdata(L, 1);
-    run_value(L, loading);
+    run_values(L, loading, 1);
     if (!lua_istable(L, -1)) {
         return wrong(L, loading,
                      "a handler file must return a table { [\"METHOD /path\"] = function }");
     }
+    take_self_test(L, loading);
     lua_pushnil(L);
     while (lua_next(L, -2)) {
+        if (lua_type(L, -2) == LUA_TSTRING && strcmp(lua_tostring(L, -2), "self_test") == 0) {
+            lua_pop(L, 1);
+            continue;
+        }
         if (lua_type(L, -2) != LUA_TSTRING || !push_route_function(L)) {
             return wrong(L, loading,
                          "a handler file must return a table of functions by \"METHOD /path\"");
@@ -283,8 +358,17 @@ static int load_policy(lua_State *L)
     base_name(loading->file->name, name);
     for (int i = 0; i < RUC_POLICY_COUNT; i++) {
         if (strcmp(policy_names[i], name) == 0) {
-            run_value(L, loading);
+            run_values(L, loading, 2);
+            lua_insert(L, -2); /* the value above what may be its self-test */
             check_policy(L, loading, (ruc_policy_t)i);
+            if (lua_istable(L, -1)) {
+                take_self_test(L, loading);
+            } else {
+                lua_pushvalue(L, -2);
+                if (!ruc_selftest_take(L)) {
+                    return wrong(L, loading, "the second value, the self-test, must be a function");
+                }
+            }
             loading->generation->policies[i] = luaL_ref(L, LUA_REGISTRYINDEX);
             return 0;
         }
@@ -301,7 +385,7 @@ static int load_template(lua_State *L)
         return wrong(L, loading,
                      "a template's name is TYPE_PLATFORM.lua or PLATFORM.lua, of a-z 0-9 -");
     }
-    run_value(L, loading);
+    run_values(L, loading, 1);
     if (!lua_istable(L, -1)) {
         return wrong(L, loading,
                      "a template must return a table { submit = function(engine, ctx) }");
@@ -314,6 +398,7 @@ static int load_template(lua_State *L)
         return wrong(L, loading, "a template's 'activity' must be a function");
     }
     lua_pop(L, 2);
+    take_self_test(L, loading);
     lua_rawgeti(L, LUA_REGISTRYINDEX, loading->generation->templates);
     lua_insert(L, -2);
     lua_setfield(L, -2, name);
@@ -400,6 +485,11 @@ static void vm_closed(void *arg)
     generation_free(generation);
 }
 
+static void self_test_failed(void *report, const char *text)
+{
+    add_error(report, text);
+}
+
 ruc_generation_t *ruc_generation_new(ruc_app_t *app, ruc_fileset_t *files, uint64_t number,
                                      ruc_load_report_t *report)
 {
@@ -436,6 +526,11 @@ ruc_generation_t *ruc_generation_new(ruc_app_t *app, ruc_fileset_t *files, uint6
         loading_t loading = {generation, &generation->files.files[i], report};
         load_file(&loading);
     }
+    ruc_state_forget_load();
+    if (report->error_count == 0) {
+        ruc_selftest_run(generation->vm, self_test_failed, report);
+    }
+    ruc_state_forget_load();
     for (int i = 0; i < RUC_POLICY_COUNT && report->error_count == 0; i++) {
         if (generation->policies[i] == LUA_NOREF) {
             char text[128];

@@ -49,10 +49,10 @@ typedef struct ruc_generation {
 
 #define RUC_GENERATIONS_MAX 4 /* alive at once */
 
-/* What was wrong with a set of files, one line each: "FILE:LINE: what". */
+/* What was wrong with a set of files, one line each: "FILE:LINE: what". Warnings refuse nothing. */
 typedef struct ruc_load_report {
-    ruc_buf_t errors;
-    size_t error_count;
+    ruc_buf_t errors, warnings;
+    size_t error_count, warning_count;
 } ruc_load_report_t;
 
 void ruc_load_report_init(ruc_load_report_t *report);

@@ -4,6 +4,8 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "lua/unknown.h"
+
 static const struct {
     const char *name;
     void (*open)(lua_State *L);
@@ -13,11 +15,6 @@ static const struct {
 #include "lua/prims.def"
 #undef RUC_PRIM
 };
-
-static int unknown_primitive(lua_State *L)
-{
-    return luaL_error(L, "rucat.%s is not there", luaL_tolstring(L, 2, NULL));
-}
 
 void ruc_prims_push(lua_State *L, ruc_vm_kind_t kind)
 {
@@ -35,8 +32,5 @@ void ruc_prims_push(lua_State *L, ruc_vm_kind_t kind)
     }
     lua_pushliteral(L, RUCAT_VERSION);
     lua_setfield(L, -2, "version");
-    lua_createtable(L, 0, 1);
-    lua_pushcfunction(L, unknown_primitive);
-    lua_setfield(L, -2, "__index");
-    lua_setmetatable(L, -2);
+    ruc_unknown_guard(L, "rucat");
 }

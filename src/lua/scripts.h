@@ -38,7 +38,8 @@ typedef void (*ruc_reload_cb)(void *arg, int rc, json_t *report);
  * negative code (then cb is not called). */
 int ruc_scripts_reload(ruc_scripts_t *scripts, ruc_reload_cb cb, void *arg);
 
-/* {generation, source, files: [{name, path}...], last_error, last_error_at}. New reference. */
+/* {generation, source, watch, files: [{name, path}...], warnings: [text...], last_error,
+ * last_error_at}. New reference. */
 json_t *ruc_scripts_status(ruc_scripts_t *scripts);
 
 /* Reads scripts and configuration without serving them, for `rucat check`: 0 or RUC_ESCRIPT. */

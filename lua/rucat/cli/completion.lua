@@ -9,7 +9,7 @@ local OTHERS = {
   { "serve", "run the server", "-c --config --mode --listen --role --state-dir -h --help" },
   { "console", "a shell inside the server", "-s -e -h --help" },
   { "run", "run a Lua script", "-h --help" },
-  { "check", "check configuration and scripts", "-c --config -h --help" },
+  { "check", "check configuration and scripts", "-c --config --strict -h --help" },
   { "version", "print the version", "" },
 }
 
