@@ -29,7 +29,6 @@
 #define CONNECT_PATIENCE_MS 5000 /* then what status.json says is reported */
 #define HELLO_PATIENCE_MS 5000
 #define KILL_PATIENCE_MS 10000 /* then kill_incomplete */
-#define EXIT_PATIENCE_MS 2000  /* for a helper that said "ended" to exit, when closed */
 
 typedef enum { IDLE, MAKING, LOOKING, WAITING, CONNECTING, FOLLOWING, OVER } state_t;
 
@@ -348,21 +347,11 @@ static void on_timer_closed(uv_handle_t *handle)
     ruc_driver_release(&p->base);
 }
 
-static void drop_timer(process_t *p)
-{
-    if (!uv_is_closing((uv_handle_t *)&p->timer)) {
-        uv_close((uv_handle_t *)&p->timer, on_timer_closed);
-    }
-}
-
-/* The helper was reaped, or is left alone. */
+/* The helper was reaped. */
 static void on_helper_gone(void *arg)
 {
     process_t *p = arg;
     p->helper = NULL;
-    if (p->base.closed) {
-        drop_timer(p);
-    }
     ruc_driver_release(&p->base);
 }
 
@@ -512,21 +501,16 @@ static int process_stop(ruc_driver_t *d, const char *signal, int64_t grace_ms)
     return p->state == FOLLOWING ? send_stop(p) : 0;
 }
 
-static void on_exit_patience(uv_timer_t *timer)
-{
-    ruc_helper_close(((process_t *)timer->data)->helper);
-}
-
 static void process_close(ruc_driver_t *d)
 {
     process_t *p = (process_t *)d;
     drop_client(p);
-    if (p->helper == NULL) {
-        drop_timer(p);
-    } else if (p->state != OVER ||
-               uv_timer_start(&p->timer, on_exit_patience, EXIT_PATIENCE_MS, 0) != 0) {
-        ruc_helper_close(p->helper);
-    } /* else it said "ended" and is about to exit: it is waited for, so that it is reaped */
+    uv_close((uv_handle_t *)&p->timer, on_timer_closed);
+    if (p->helper != NULL) {
+        ruc_helper_leave(p->helper); /* helper.c waits for it, however long that is */
+        p->helper = NULL;
+        ruc_driver_release(d);
+    }
 }
 
 static void process_destroy(ruc_driver_t *d)

@@ -7,6 +7,7 @@
 #include <uthash.h>
 
 #include "core/id.h"
+#include "engine/helper.h"
 
 #define PATH_SIZE 4096
 
@@ -212,5 +213,6 @@ void ruc_fleet_close(ruc_fleet_t *fleet)
     {
         ruc_fleet_forget(fleet, member->id);
     }
+    ruc_helper_leave_all(fleet->loop);
     free(fleet);
 }

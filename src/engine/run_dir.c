@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/failpoint.h"
 #include "proc/identity.h"
 
 #define STATUS_MAX (1 << 20)
@@ -73,7 +74,9 @@ static int write_all(int dir, const json_t *files, const char *plan, ruc_why_t *
             return ruc_why_set(why, rc, "cannot write %s: %s", name, strerror(-rc));
         }
     }
+    RUC_FAILPOINT("run_dir.plan.before");
     rc = write_file(dir, "plan.json", plan, strlen(plan), true);
+    RUC_FAILPOINT("run_dir.plan.after");
     return rc < 0 ? ruc_why_set(why, rc, "cannot write plan.json: %s", strerror(-rc)) : 0;
 }
 
@@ -111,7 +114,9 @@ int ruc_run_dir_make(const char *run_dir, const char *data_dir, const json_t *fi
         rc = rc == 0 ? -errno : rc;
         return ruc_why_set(why, rc, "cannot make %s: %s", run_dir, strerror(-rc));
     }
+    RUC_FAILPOINT("run_dir.lock.before");
     rc = lock_and_log(dir, lock_fd, log_fd);
+    RUC_FAILPOINT("run_dir.lock.after");
     if (rc == 0) {
         rc = write_all(dir, files, plan, why);
     } else if (rc != RUC_EEXISTS) {
@@ -149,11 +154,42 @@ static bool says_ended(const json_t *status)
     return phase != NULL && strcmp(phase, "ended") == 0;
 }
 
+/* Kills the driver that was written down before it was let run. 1 while it is there, also when it
+ * is ending and its environment is gone already: it still has its port. */
+static int clear_driver(const json_t *status)
+{
+    const json_t *driver = json_object_get(status, "driver");
+    const char *boot_id = json_string_value(json_object_get(status, "boot_id"));
+    const char *instance = json_string_value(json_object_get(status, "instance"));
+    json_int_t pid = json_integer_value(json_object_get(driver, "pid"));
+    if (boot_id == NULL || instance == NULL || pid <= 1 || pid > INT_MAX) {
+        return 0;
+    }
+    ruc_proc_id_t id = {.pid = (int)pid,
+                        .start = (uint64_t)json_integer_value(json_object_get(driver, "start")),
+                        .pidfd_ino =
+                            (uint64_t)json_integer_value(json_object_get(driver, "pidfd_ino"))};
+    snprintf(id.boot_id, sizeof id.boot_id, "%s", boot_id);
+    snprintf(id.instance, sizeof id.instance, "%s", instance);
+    int pidfd = ruc_proc_same(&id);
+    if (pidfd < 0) {
+        return 0;
+    }
+    bool there = !ruc_proc_ended(pidfd);
+    if (there) {
+        ruc_proc_signal(&id, SIGKILL); /* fails only when it is gone: seen by the next look */
+    }
+    close(pidfd);
+    return there;
+}
+
 /* Kills what is left; how many there were, or a negative code. */
 static int clear_away(const json_t *status, const char *instance)
 {
     const char *recorded = json_string_value(json_object_get(status, "instance"));
+    int driver = clear_driver(status);
     int left = ruc_proc_signal_instance(instance, SIGKILL);
+    left = left < 0 ? left : left + driver;
     if (left >= 0 && recorded != NULL && recorded[0] != '\0' && strcmp(recorded, instance) != 0) {
         int more = ruc_proc_signal_instance(recorded, SIGKILL);
         left = more < 0 ? more : left + more;
@@ -171,6 +207,7 @@ void ruc_run_dir_look(const char *run_dir, const char *instance, ruc_run_look_t 
     int lock = openat(dir, "lock", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     look->held = lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
     read_status(dir, look);
+    RUC_FAILPOINT("run_dir.look");
     if (!look->held && lock >= 0 && !says_ended(look->status)) {
         look->left = clear_away(look->status, instance);
     }

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -203,6 +204,12 @@ int ruc_proc_same(const ruc_proc_id_t *id)
         return -ESRCH;
     }
     return pidfd;
+}
+
+bool ruc_proc_ended(int pidfd)
+{
+    struct pollfd poll_fd = {.fd = pidfd, .events = POLLIN};
+    return poll(&poll_fd, 1, 0) == 1;
 }
 
 int ruc_proc_signal(const ruc_proc_id_t *id, int signal)

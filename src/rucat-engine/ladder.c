@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/failpoint.h"
 #include "rucat-engine/say.h"
 #include "rucat-engine/tree.h"
 
@@ -69,6 +70,7 @@ void ruc_re_ladder_init(ruc_re_ladder_t *l)
 static void send_signal(ruc_re_ladder_t *l, int signal)
 {
     l->last_signal = signal;
+    RUC_FAILPOINT("re.signal");
     if (syscall(SYS_pidfd_send_signal, l->driver->pidfd, signal, NULL, 0u) != 0 && errno != ESRCH) {
         ruc_re_say_once("cannot signal the driver: errno %d", errno);
     }
@@ -116,6 +118,7 @@ void ruc_re_ladder_reap(ruc_re_ladder_t *l)
         if (rc != 0 || info.si_pid == 0) {
             break;
         }
+        RUC_FAILPOINT("re.reap");
         if (info.si_pid == l->driver->id.pid && !l->gone) {
             driver_ended(l, &info);
             ended = true;

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/failpoint.h"
 #include "rucat-engine/ladder.h"
 #include "rucat-engine/loop.h"
 #include "rucat-engine/output.h"
@@ -140,6 +141,7 @@ static void on_ports(void *arg)
 static void on_exit_of_driver(void *arg, const siginfo_t *how)
 {
     helper_t *h = arg;
+    RUC_FAILPOINT("re.exited");
     h->status.has_exit = true;
     h->status.exit_code = how->si_code == CLD_EXITED ? how->si_status : -1;
     if (how->si_code != CLD_EXITED) {
@@ -159,6 +161,7 @@ static void on_stuck(void *arg)
 /* Nothing is left of the driver: the last output, then the last word. */
 static void end(helper_t *h)
 {
+    RUC_FAILPOINT("re.end");
     ruc_re_output_finish(&h->output);
     refresh(h);
     h->status.phase = RUC_RE_ENDED;
@@ -357,6 +360,14 @@ static void open_rpc(helper_t *h)
     }
 }
 
+/* Who the driver is going to be, before it is: a server that finds no helper looks for it. */
+static int record_driver(void *arg, const ruc_re_driver_t *driver)
+{
+    helper_t *h = arg;
+    h->status.driver = driver->id;
+    return ruc_re_status_save(&h->status, false);
+}
+
 /* Opens the output and starts the driver. 0, or -1 with the reason in the status. */
 static int start(helper_t *h)
 {
@@ -370,7 +381,7 @@ static int start(helper_t *h)
         rc = ruc_re_spawn_port_free(&h->plan, why, size);
     }
     if (rc == 0) {
-        rc = ruc_re_spawn(&h->plan, write_end, &h->driver, why, size);
+        rc = ruc_re_spawn(&h->plan, write_end, &h->driver, record_driver, h, why, size);
     }
     if (write_end >= 0) {
         close(write_end);
@@ -389,15 +400,14 @@ static void begin(helper_t *h)
     h->status.started_ms = ruc_clock_wall_ms();
     open_rpc(h);
     if (rc == 0) {
-        ruc_re_status_save(&h->status, false); /* the intent, before the act */
         rc = start(h);
     }
+    h->status.driver = h->driver.id; /* none, when the start failed */
     if (rc < 0) {
         ruc_re_say("%s", h->status.why);
         end(h);
         return;
     }
-    h->status.driver = h->driver.id;
     changed(h);
     ruc_re_loop_set(&h->loop, &h->beat, h->plan.beat_ms);
     ruc_re_ready_started(&h->ready);
@@ -423,10 +433,12 @@ int main(int argc, char **argv)
     if (rc < 0) {
         return 1;
     }
+    RUC_FAILPOINT("re.begin");
     begin(&h);
     while (rc == 0 && !(h.done && (h.flushed || ruc_re_rpc_flushed(&h.rpc)))) {
         rc = ruc_re_loop_turn(&h.loop);
     }
+    RUC_FAILPOINT("re.leave");
     ruc_re_rpc_close(&h.rpc);
     ruc_re_loop_drop(&h.loop, &h.signals);
     ruc_re_loop_close(&h.loop);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/failpoint.h"
 #include "core/utf8.h"
 #include "rucat-engine/say.h"
 
@@ -95,11 +96,16 @@ int ruc_re_status_save(ruc_re_status_t *s, bool durable)
     json_t *json = ruc_re_status_json(s);
     char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);
     json_decref(json);
-    int rc = text == NULL ? -ENOMEM : write_beside(text, strlen(text), durable);
+    int rc = RUC_FAILPOINT("re.status.before");
+    if (rc == 0) {
+        rc = text == NULL ? -ENOMEM : write_beside(text, strlen(text), durable);
+    }
     free(text);
+    RUC_FAILPOINT("re.status.written");
     if (rc == 0 && rename("status.json.tmp", "status.json") != 0) {
         rc = -errno;
     }
+    RUC_FAILPOINT("re.status.after");
     s->unsaved = rc != 0;
     if (rc != 0) {
         ruc_re_say_once("cannot write status.json: %s", strerror(-rc));
