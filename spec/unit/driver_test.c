@@ -530,6 +530,19 @@ static void a_driver_is_adopted_with_all_that_is_known_of_it(void **state)
     ruc_driver_close(fourth);
 }
 
+/* Nobody follows it any more, but it is our child: it must not stay a zombie. */
+static void a_helper_of_a_closed_driver_is_reaped(void **state)
+{
+    room_t *room = *state;
+    ruc_driver_t *driver = start_sh(room, STAY, READY_BY_LINE);
+    UNTIL(room, PHASE(driver) == RUC_SEEN_READY);
+    int helper = helper_pid(room);
+    ruc_driver_close(driver);
+    kill(helper, SIGTERM);
+    UNTIL(room, kill(helper, 0) != 0); /* a zombie could still be signalled */
+    assert_int_equal(errno, ESRCH);
+}
+
 static void a_helper_killed_while_nobody_looked_is_found_out(void **state)
 {
     room_t *room = *state;
@@ -924,6 +937,7 @@ int main(int argc, char **argv)
         IN_ROOM(environment_files_and_directories_are_as_planned),
         IN_ROOM(a_killed_helper_takes_its_driver_along),
         IN_ROOM(a_driver_is_adopted_with_all_that_is_known_of_it),
+        IN_ROOM(a_helper_of_a_closed_driver_is_reaped),
         IN_ROOM(a_helper_killed_while_nobody_looked_is_found_out),
         IN_ROOM(where_nothing_is_none_is_found_and_a_start_may_follow),
         IN_ROOM(a_stop_that_comes_too_early_is_not_lost),

@@ -52,6 +52,9 @@ int ruc_proc_same(const ruc_proc_id_t *id);
  * its port. */
 bool ruc_proc_ended(int pidfd);
 
+/* True when the process is stopped (SIGSTOP, or a debugger holds it). */
+bool ruc_proc_stopped(int pid);
+
 /* Sends a signal to that very process. 0, -ESRCH or another negative code. */
 int ruc_proc_signal(const ruc_proc_id_t *id, int signal);
 
