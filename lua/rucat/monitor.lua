@@ -338,8 +338,8 @@ local function ask_to_end(e, seen)
     if e then
       driver.stop(e.id)
     end
-  elseif seen.phase ~= "stopping" then
-    driver.stop(e.id)
+  elseif seen.phase ~= "stopping" or (seen.beat_age or 0) > 3 * (e.plan.beat or 10) + 1 then
+    driver.stop(e.id) -- also once more to one that is stopping and has fallen silent
   end
 end
 
