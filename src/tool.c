@@ -9,6 +9,7 @@
 #include "commands.h"
 #include "core/log.h"
 #include "lua/fileset.h"
+#include "lua/guard.h"
 #include "lua/job.h"
 #include "lua/scripts.h"
 #include "lua/tty.h"
@@ -194,7 +195,12 @@ int ruc_cmd_check(const ruc_flags_t *flags)
                      .instance = "",
                      .listen = ""};
     ruc_load_report_init(&report);
+    ruc_guard_configure(&config);
+    if (ruc_guard_open(&loop, NULL) < 0) {
+        fprintf(stderr, "rucat: the watchdog cannot be started: scripts run without a bound\n");
+    }
     int rc = ruc_scripts_check(&app, &report);
+    ruc_guard_close();
     if (rc < 0) {
         fprintf(stderr, "%s\n", ruc_buf_str(&report.errors));
     } else {

@@ -33,6 +33,9 @@ typedef struct ruc_fileset {
 int ruc_fileset_read(ruc_fileset_t *set, const char *const *roots, size_t count, ruc_why_t *why);
 void ruc_fileset_free(ruc_fileset_t *set);
 
+/* A set of its own with the same content. 0, or UV_ENOMEM and it is empty. */
+int ruc_fileset_copy(const ruc_fileset_t *set, ruc_fileset_t *copy);
+
 /* The file of that relative name, or NULL. */
 const ruc_file_t *ruc_fileset_find(const ruc_fileset_t *set, const char *name);
 

@@ -13,6 +13,7 @@
 #include "core/metrics.h"
 #include "lua/configfile.h"
 #include "lua/job.h"
+#include "lua/renew.h"
 
 #define ROOTS_MAX 33
 #define KEEP 5
@@ -104,6 +105,7 @@ static void remember_error(ruc_scripts_t *scripts, const char *text)
 static void serve_with(ruc_scripts_t *scripts, ruc_generation_t *next, const char *source)
 {
     ruc_generation_t *before = scripts->now;
+    next->vm->filled = ruc_renew_soon;
     scripts->now = next;
     scripts->source = source;
     scripts->last_number =
@@ -112,6 +114,32 @@ static void serve_with(ruc_scripts_t *scripts, ruc_generation_t *next, const cha
     if (before != NULL) {
         ruc_generation_retire(before);
     }
+}
+
+void ruc_scripts_renew(ruc_scripts_t *scripts)
+{
+    ruc_fileset_t files;
+    ruc_load_report_t report;
+    ruc_generation_t *next = NULL;
+    uint64_t before = scripts->now->number;
+    ruc_load_report_init(&report);
+    if (ruc_fileset_copy(&scripts->now->files, &files) == 0) {
+        next = ruc_generation_new(scripts->app, &files, scripts->last_number + 1, &report);
+    }
+    if (next == NULL) {
+        ruc_log(RUC_LOG_LUA, RUC_ERROR,
+                "what scripts keep has filled the memory of generation %llu, and it could not be "
+                "made anew: %s",
+                (unsigned long long)before, ruc_buf_str(&report.errors));
+    } else {
+        serve_with(scripts, next, scripts->source);
+        ruc_metric_add(ruc_metrics_series(RUC_M_SCRIPT_RENEWALS), 1);
+        ruc_log(RUC_LOG_LUA, RUC_ERROR,
+                "what scripts keep has filled the memory of generation %llu (limits.lua_memory): "
+                "generation %llu, of the same files, serves",
+                (unsigned long long)before, (unsigned long long)next->number);
+    }
+    ruc_load_report_free(&report);
 }
 
 /* Tries the saved generations, newest first. */
@@ -197,6 +225,8 @@ void ruc_scripts_close(ruc_scripts_t *scripts)
         return;
     }
     RUC_MUST(!scripts->reading);
+    ruc_renew_close();
+    scripts->app->scripts = NULL;
     scripts->now = NULL;
     ruc_generation_close_all();
     free(scripts->last_error);
