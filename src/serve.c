@@ -17,6 +17,7 @@
 #include "core/metrics.h"
 #include "lua/dispatch.h"
 #include "lua/follow.h"
+#include "lua/guard.h"
 #include "lua/hold.h"
 #include "lua/job.h"
 #include "lua/monitor.h"
@@ -202,6 +203,7 @@ static void set_levels(const ruc_config_t *config)
 static void config_changed(ruc_app_t *app)
 {
     set_levels(app->config);
+    ruc_guard_configure(app->config);
     ruc_job_bound((unsigned)ruc_config_number(app->config, "limits.jobs"));
     if (app->fleet != NULL) {
         ruc_fleet_set_log_max(app->fleet,
@@ -358,7 +360,11 @@ static void open_signals(serve_t *serve)
 static int open_all(serve_t *serve, ruc_why_t *why)
 {
     ruc_app_t *app = &serve->app;
-    int rc = ruc_statedir_open(&serve->dir, &serve->config, why);
+    int rc = ruc_guard_open(&serve->loop, NULL);
+    if (rc < 0) {
+        return ruc_why_set(why, rc, "the watchdog cannot be started: %s", uv_strerror(rc));
+    }
+    rc = ruc_statedir_open(&serve->dir, &serve->config, why);
     if (rc < 0) {
         return rc;
     }
@@ -401,6 +407,9 @@ static void abandon(serve_t *serve)
 
 static void close_rest(serve_t *serve)
 {
+    uv_run(&serve->loop, UV_RUN_DEFAULT);
+    ruc_dispatch_close();
+    ruc_guard_close();
     uv_run(&serve->loop, UV_RUN_DEFAULT);
     ruc_idempotency_free(serve->app.keys);
     ruc_console_free();

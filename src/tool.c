@@ -9,6 +9,7 @@
 #include "commands.h"
 #include "core/log.h"
 #include "lua/fileset.h"
+#include "lua/guard.h"
 #include "lua/job.h"
 #include "lua/scripts.h"
 #include "lua/state.h"
@@ -213,7 +214,12 @@ int ruc_cmd_check(const ruc_flags_t *flags)
                      .instance = "",
                      .listen = ""};
     ruc_load_report_init(&report);
+    ruc_guard_configure(&config);
+    if (ruc_guard_open(&loop, NULL) < 0) {
+        fprintf(stderr, "rucat: the watchdog cannot be started: scripts run without a bound\n");
+    }
     ruc_scripts_check(&app, &report);
+    ruc_guard_close();
     int code = say_report(&report, flags->strict);
     ruc_load_report_free(&report);
     uv_run(&loop, UV_RUN_DEFAULT);

@@ -72,7 +72,8 @@ static void ask_over(void *arg, ruc_outcome_t outcome, lua_State *co, int n)
     ask->n = n;
     ruc_ask_count_time(ask->name, ask->began_ns);
     if (outcome == RUC_JOB_FAILED) {
-        ruc_ask_count_error(ask->name, "error");
+        ruc_stop_t stopped = ruc_job_stopped(co);
+        ruc_ask_count_error(ask->name, stopped == RUC_STOP_NOT ? "error" : ruc_stop_name(stopped));
     } else if (ask->timed_out) {
         ruc_ask_count_error(ask->name, "timeout");
     }
@@ -154,8 +155,11 @@ int ruc_ask_policy(lua_State *L, ruc_policy_t policy, const char *field, int nar
     ask_t *ask = ask_new(L, ruc_policy_name(policy), nargs);
     ask->ref = ruc_scripts_now(ask->vm->app->scripts)->policies[policy];
     ask->field = field;
-    int rc = ruc_vm_protect(ask->vm, push_question, ask, &why);
+    /* The field of a policy's table may be a script's own doing (__index). */
+    ruc_budget_t budget = field == NULL ? RUC_BUDGET_NONE : RUC_BUDGET_POLICY;
+    int rc = ruc_guard_protect(ask->vm, budget, ask->name, push_question, ask, &why);
     if (rc < 0) {
+        ruc_ask_count_error(ask->name, "error");
         free(ask);
         return ruc_push_err(L, rc, why.text);
     }

@@ -437,7 +437,7 @@ static void load_file(loading_t *loading)
         loader = load_template;
     }
     ruc_vm_t *vm = loading->generation->vm;
-    if (ruc_vm_protect(vm, loader, loading, &why) < 0) {
+    if (ruc_guard_protect(vm, RUC_BUDGET_LOAD, name, loader, loading, &why) < 0) {
         char text[sizeof why.text + 256];
         bool told =
             strstr(why.text, ".lua") != NULL; /* an error object, or no memory, is no place */
@@ -595,7 +595,8 @@ bool ruc_generation_template(ruc_generation_t *generation, const char *type, con
     ruc_why_t why;
     lua_State *L = generation->vm->L;
     int top = lua_gettop(L);
-    return ruc_vm_protect(generation->vm, find_template, &wanted, &why) == 0 &&
+    return ruc_guard_protect(generation->vm, RUC_BUDGET_TEMPLATE, platform, find_template, &wanted,
+                             &why) == 0 &&
            lua_gettop(L) == top + 1;
 }
 
