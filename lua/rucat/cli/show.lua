@@ -127,7 +127,7 @@ local function next_text(engine)
 end
 
 -- One engine, field by field; what is not set is left out.
--- `events`: its last ones, as lines.
+-- `events`: its last ones, as lines; or nil.
 function show.engine(engine, events)
   local lines = {}
   local function line(label, value)
@@ -163,7 +163,7 @@ function show.engine(engine, events)
   line("Env", map_lines(engine.env))
   line("App", app_lines(text.given(engine.app)))
   line("Next", next_text(engine))
-  if #events > 0 then
+  if events and #events > 0 then
     lines[#lines + 1] = "Events:\n  " .. table.concat(events, "  ")
   end
   return table.concat(lines)
