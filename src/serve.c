@@ -343,6 +343,7 @@ static void close_rest(serve_t *serve)
 {
     uv_run(&serve->loop, UV_RUN_DEFAULT);
     ruc_dispatch_close();
+    ruc_job_close();
     ruc_guard_close();
     uv_run(&serve->loop, UV_RUN_DEFAULT);
     ruc_idempotency_free(serve->app.keys);
