@@ -76,6 +76,13 @@ ruc_http_limits_t ruc_http_limits_default(void);
 ruc_http_server_t *ruc_http_server_new(uv_loop_t *loop, const ruc_http_handlers_t *handlers,
                                        const ruc_http_limits_t *limits);
 
+/* The same on a socket that listens already: the server before has left it. The descriptor is taken
+ * over in every case. */
+int ruc_http_server_listen_fd(ruc_http_server_t *server, int fd, ruc_why_t *why);
+
+/* The descriptor of listener `number`; -1 when there is none. */
+int ruc_http_server_fd(const ruc_http_server_t *server, int number);
+
 /* Listens on "HOST:PORT": an IPv4 address, "[IPv6]", or "localhost" (127.0.0.1); port 0 is a free
  * one. At most 16 listeners. Returns the listener's number (0, 1, ...), or a negative code with a
  * sentence: "127.0.0.1:3000 is in use". */

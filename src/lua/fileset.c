@@ -85,6 +85,25 @@ int ruc_fileset_copy(const ruc_fileset_t *set, ruc_fileset_t *copy)
     return 0;
 }
 
+/* FNV-1a. */
+static uint64_t digest(uint64_t sum, const char *text, size_t len)
+{
+    for (size_t i = 0; i <= len; i++) { /* with the NUL: "ab", "c" is not "a", "bc" */
+        sum = (sum ^ (unsigned char)text[i]) * 1099511628211u;
+    }
+    return sum;
+}
+
+uint64_t ruc_fileset_digest(const ruc_fileset_t *set)
+{
+    uint64_t sum = 14695981039346656037u;
+    for (size_t i = 0; i < set->count; i++) {
+        sum = digest(sum, set->files[i].name, strlen(set->files[i].name));
+        sum = digest(sum, set->files[i].text, set->files[i].len);
+    }
+    return sum == 0 ? 1 : sum;
+}
+
 static int by_name(const void *a, const void *b)
 {
     return strcmp(((const ruc_file_t *)a)->name, ((const ruc_file_t *)b)->name);

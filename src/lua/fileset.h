@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "core/err.h"
 
@@ -35,6 +36,9 @@ void ruc_fileset_free(ruc_fileset_t *set);
 
 /* A set of its own with the same content. 0, or UV_ENOMEM and it is empty. */
 int ruc_fileset_copy(const ruc_fileset_t *set, ruc_fileset_t *copy);
+
+/* A number that two sets share when their names and texts are the same (and never 0). */
+uint64_t ruc_fileset_digest(const ruc_fileset_t *set);
 
 /* The file of that relative name, or NULL. */
 const ruc_file_t *ruc_fileset_find(const ruc_fileset_t *set, const char *name);

@@ -81,6 +81,22 @@ int ruc_scripts_check(ruc_app_t *app, ruc_load_report_t *report)
 
 /* ---- start ---- */
 
+/* Scripts that have held the loop up are not served again until they change. */
+static bool have_stalled(const ruc_scripts_t *scripts, const ruc_fileset_t *files,
+                         ruc_load_report_t *report)
+{
+    const uint64_t *stalled = scripts->app->stalled;
+    for (int i = 0; stalled != NULL && i < RUC_STALLED_MAX && stalled[i] != 0; i++) {
+        if (stalled[i] == ruc_fileset_digest(files)) {
+            ruc_buf_addf(&report->errors, "%s: these scripts are not served until they change",
+                         scripts->app->stall_story);
+            report->error_count++;
+            return true;
+        }
+    }
+    return false;
+}
+
 static ruc_generation_t *build(ruc_scripts_t *scripts, const char *const *roots, size_t count,
                                ruc_load_report_t *report)
 {
@@ -89,6 +105,10 @@ static ruc_generation_t *build(ruc_scripts_t *scripts, const char *const *roots,
     if (ruc_fileset_read(&files, roots, count, &why) < 0) {
         ruc_buf_addf(&report->errors, "%s", why.text);
         report->error_count++;
+        return NULL;
+    }
+    if (have_stalled(scripts, &files, report)) {
+        ruc_fileset_free(&files);
         return NULL;
     }
     return ruc_generation_new(scripts->app, &files, scripts->last_number + 1, report);
@@ -164,6 +184,23 @@ static ruc_generation_t *last_good(ruc_scripts_t *scripts)
     return NULL;
 }
 
+/* The shipped scripts alone; also when it was they that held the loop up. */
+static ruc_generation_t *shipped(ruc_scripts_t *scripts)
+{
+    ruc_load_report_t report;
+    const char *root = scripts->app->lua_dir;
+    const uint64_t *stalled = scripts->app->stalled;
+    ruc_load_report_init(&report);
+    ruc_generation_t *generation = build(scripts, &root, 1, &report);
+    if (generation == NULL) {
+        scripts->app->stalled = NULL;
+        generation = build(scripts, &root, 1, &report);
+        scripts->app->stalled = stalled;
+    }
+    ruc_load_report_free(&report);
+    return generation;
+}
+
 static void save(ruc_scripts_t *scripts)
 {
     ruc_why_t why;
@@ -199,18 +236,22 @@ int ruc_scripts_open(ruc_app_t *app, ruc_load_report_t *report)
         return 0;
     }
     remember_error(scripts, ruc_buf_str(&report->errors));
+    const char *source = "last good";
     generation = last_good(scripts);
     scripts->last_number = newest; /* the next one is newer than all that are kept */
+    if (generation == NULL && app->stalled != NULL) { /* better those than none */
+        source = "shipped";
+        generation = shipped(scripts);
+    }
     if (generation == NULL) {
         ruc_scripts_close(scripts);
         app->scripts = NULL;
         return RUC_ESCRIPT;
     }
-    serve_with(scripts, generation, "last good");
+    serve_with(scripts, generation, source);
     ruc_log(RUC_LOG_LUA, RUC_ERROR, "%s", scripts->last_error);
-    ruc_log(RUC_LOG_LUA, RUC_ERROR,
-            "the scripts are broken: serving the last good generation, %llu",
-            (unsigned long long)generation->number);
+    ruc_log(RUC_LOG_LUA, RUC_ERROR, "the scripts cannot be served: serving generation %llu, %s",
+            (unsigned long long)generation->number, source);
     return 0;
 }
 
@@ -403,6 +444,9 @@ static int take_over(ruc_scripts_t *scripts, json_t *changed, json_t *config,
     if (scripts->rc < 0) {
         ruc_buf_adds(&report->errors, scripts->why.text);
         report->error_count++;
+        return RUC_ESCRIPT;
+    }
+    if (have_stalled(scripts, &scripts->files, report)) {
         return RUC_ESCRIPT;
     }
     list_changes(&scripts->now->files, &scripts->files, changed);

@@ -44,6 +44,7 @@ typedef struct ruc_vm {
     void *arg;
     struct ruc_timer *timers; /* of rucat.timer; cancelled at the end */
     uint64_t generation;      /* of an operator's state */
+    uint64_t digest;          /* of its files */
 } ruc_vm_t;
 
 /* Makes a state with the libraries and primitives of its kind. `cap` in bytes, 0 none. NULL and
