@@ -229,7 +229,8 @@ describe("the attack table", function()
       local failed = 0
       for i, name in ipairs(NAMES) do
         during = name
-        local from, status, problem, headers = #s:output(), nil, nil, nil
+        local from = #s:output()
+        local status, problem, headers
         if place == "admission" then
           status, problem, headers = create("adm-" .. i, place, name)
           remove("adm-" .. i)

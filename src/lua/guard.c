@@ -695,7 +695,7 @@ void ruc_guard_who(ruc_guard_who_t *who, bool where)
     const ruc_vm_t *vm = guard.vm;
     *who = (ruc_guard_who_t){.what = "", .kind = ""};
     if (vm != NULL) {
-        who->operators = vm->kind == RUC_VM_OPERATOR;
+        who->digest = vm->digest;
         who->generation = vm->generation;
         who->kind = vm->kind == RUC_VM_SYSTEM ? "system" : "";
         who->what = vm->kind == RUC_VM_SYSTEM ? "monitor" : "";
