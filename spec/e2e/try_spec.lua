@@ -232,6 +232,17 @@ describe("samples", function()
     end)
   end
 
+  it("have nothing to do with each other, recorded ends have", function()
+    local dir = server.tempdir()
+    finally(function() server.run({ "rm", "-rf", dir }) end)
+    server.write(dir .. "/restart.lua", [[
+return function() return { restart = false, reason = "N" .. rucat.state.incr("n") } end]])
+    local code, out = run("try", dir .. "/restart.lua", "--samples")
+    assert.are.equal(0, code)
+    assert.matches("N1", out)
+    assert.is_nil(out:find("N2"))
+  end)
+
   it("of a file that answers nonsense: exit code 1; of no policy: 2", function()
     local dir = server.tempdir()
     finally(function() server.run({ "rm", "-rf", dir }) end)

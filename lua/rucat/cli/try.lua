@@ -20,9 +20,13 @@ local function which(name)
   return kind, name:match("%.lua$") and name or nil
 end
 
--- Asks each case. Its `would` or `error` is filled in.
-local function ask_all(box, kind, cases)
+-- Asks each case. Its `would` or `error` is filled in. What the policy keeps in rucat.state is this
+-- process's: recorded cases follow upon one another, samples have nothing to do with each other.
+local function ask_all(box, kind, cases, apart)
   for _, case in ipairs(cases) do
+    for _, key in ipairs(apart and rucat.state.keys() or {}) do
+      rucat.state.delete(key)
+    end
     box:at(case.at)
     case.would, case.error = asking[kind].ask(box, case)
     if case.would and case.did then
@@ -104,7 +108,7 @@ return function(server, given)
   end
   local now, since = rucat.clock.now(), given.since or DAY
   local cases = given.samples and samples[kind](now) or replay.cases(server, kind, now - since, given.engine)
-  ask_all(box, kind, cases)
+  ask_all(box, kind, cases, given.samples)
   if given.output then
     show_json(kind, file, cases)
   elseif given.samples then
