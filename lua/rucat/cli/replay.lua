@@ -151,7 +151,8 @@ replay.cannot = {
 
 -- What is not in what is replayed.
 replay.left_out = {
-  restart = "each end is asked by itself: what would have followed another answer is not guessed; rucat.state begins empty",
+  restart = "each end is asked by itself: what would have followed another answer is not guessed; "
+    .. "rucat.state begins empty",
   admission = "creates that were refused are not recorded; secrets are \"***\"",
   auth = "requests that were refused, and reads, are not recorded",
 }
