@@ -15,7 +15,8 @@ static const char usage[] =
     "  start, stop, restart, delete   an engine   wait       wait for an engine\n"
     "  logs       print an engine's log           connect    print an engine's sc:// URL\n"
     "  events     print what happened             top        watch engines and what they take\n"
-    "  console    a shell inside the server       completion for bash or zsh\n"
+    "  console    a shell inside the server       try        try a policy on what happened\n"
+    "  completion for bash or zsh\n"
     "\n"
     "`rucat COMMAND -h` tells more. Client commands talk to --url or RUCAT_URL\n"
     "(default http://127.0.0.1:3000).\n";
@@ -34,7 +35,7 @@ static const char serve_usage[] =
     "SIGTERM and SIGINT end it gracefully, a second one hurries; SIGHUP reloads.\n";
 
 static const char check_usage[] =
-    "usage: rucat check [-c FILE] [--strict]\n"
+    "usage: rucat check [-c FILE] [--strict] [--try POLICY]\n"
     "\n"
     "Loads configuration, handlers, policies and templates, runs their self-tests;\n"
     "prints FILE:LINE: what for each thing that is wrong. Exit code 1 then. Names\n"
@@ -42,7 +43,9 @@ static const char check_usage[] =
     "\n"
     "  -c, --config FILE    configuration (default etc/rucat.lua beside the program,\n"
     "                       else /etc/rucat/rucat.lua)\n"
-    "      --strict         exit code 1 for warnings too\n";
+    "      --strict         exit code 1 for warnings too\n"
+    "      --try POLICY     then ask restart, health, admission, auth or idle about\n"
+    "                       samples, and show the answers\n";
 
 static const char run_usage[] =
     "usage: rucat run SCRIPT [ARGUMENTS]\n"
@@ -52,12 +55,16 @@ static const char run_usage[] =
 /* Reads the options of serve and check. -1: go on; else the exit code. */
 static int read_flags(int argc, char **argv, ruc_flags_t *flags, bool serve)
 {
-    enum { MODE = 256, LISTEN, ROLE, STATE_DIR, STRICT };
-    static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'},
-        {"mode", required_argument, NULL, MODE},  {"listen", required_argument, NULL, LISTEN},
-        {"role", required_argument, NULL, ROLE},  {"state-dir", required_argument, NULL, STATE_DIR},
-        {"strict", no_argument, NULL, STRICT},    {NULL, 0, NULL, 0}};
+    enum { MODE = 256, LISTEN, ROLE, STATE_DIR, STRICT, TRY };
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"mode", required_argument, NULL, MODE},
+                                            {"listen", required_argument, NULL, LISTEN},
+                                            {"role", required_argument, NULL, ROLE},
+                                            {"state-dir", required_argument, NULL, STATE_DIR},
+                                            {"strict", no_argument, NULL, STRICT},
+                                            {"try", required_argument, NULL, TRY},
+                                            {NULL, 0, NULL, 0}};
     static const char *const paths[] = {"mode", "listen", NULL, "state_dir"};
     const char *help = serve ? serve_usage : check_usage;
     int option;
@@ -70,12 +77,14 @@ static int read_flags(int argc, char **argv, ruc_flags_t *flags, bool serve)
             flags->config_file = optarg;
         } else if (option == STRICT && !serve) {
             flags->strict = true;
+        } else if (option == TRY && !serve) {
+            flags->try_kind = optarg;
         } else if (option == ROLE && serve) {
             if (strcmp(optarg, "server,monitor") != 0 && strcmp(optarg, "monitor,server") != 0) {
                 fprintf(stderr, "rucat: --role %s is not supported in this build\n", optarg);
                 return 2;
             }
-        } else if (option >= MODE && option != STRICT && serve && flags->count < RUC_FLAGS_MAX) {
+        } else if (option >= MODE && option < STRICT && serve && flags->count < RUC_FLAGS_MAX) {
             flags->keys[flags->count].path = paths[option - MODE];
             flags->keys[flags->count++].text = optarg;
         } else {

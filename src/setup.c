@@ -19,6 +19,18 @@ static bool join(char out[PATH_MAX], const char *dir, const char *rest)
     return len > 0 && (size_t)len < sizeof path && realpath(path, out) != NULL;
 }
 
+/* The path made absolute and nothing else: a link (Kubernetes makes one of a ConfigMap's file) may
+ * be pointed elsewhere, and a reload then reads what it leads to. */
+static bool absolute(const char *path, char out[PATH_MAX])
+{
+    char cwd[PATH_MAX] = "";
+    if (path[0] != '/' && getcwd(cwd, sizeof cwd) == NULL) {
+        return false;
+    }
+    int len = snprintf(out, PATH_MAX, "%s%s%s", cwd, path[0] == '/' ? "" : "/", path);
+    return len > 0 && len < PATH_MAX;
+}
+
 int ruc_setup_places(ruc_places_t *places, const char *config, ruc_why_t *why)
 {
     char dir[PATH_MAX];
@@ -40,7 +52,8 @@ int ruc_setup_places(ruc_places_t *places, const char *config, ruc_why_t *why)
     }
     places->config_file[0] = '\0';
     if (config != NULL) {
-        if (realpath(config, places->config_file) == NULL) {
+        if (access(config, F_OK) < 0 || !absolute(config, places->config_file)) {
+            places->config_file[0] = '\0';
             return ruc_why_set(why, UV_ENOENT, "%s: no such file", config);
         }
     } else if (!tree || !join(places->config_file, dir, "../etc/rucat.lua")) {

@@ -21,6 +21,7 @@ typedef struct ruc_places {
 typedef struct ruc_flags {
     const char *config_file; /* NULL: the default */
     bool strict;             /* check: a warning counts as an error */
+    const char *try_kind;    /* check: a policy to ask about samples; NULL none */
     struct {
         const char *path, *text;
     } keys[RUC_FLAGS_MAX];

@@ -137,7 +137,7 @@ static int run_tool(tool_t *tool)
     }
     tool->app = (ruc_app_t){.loop = &tool->loop,
                             .config = &tool->config,
-                            .config_file = "",
+                            .config_file = tool->places.config_file,
                             .state_dir = "",
                             .lua_dir = tool->places.lua_dir,
                             .engine_binary = tool->places.engine_binary,
@@ -188,6 +188,14 @@ static int say_report(const ruc_load_report_t *report, bool strict)
     return 0;
 }
 
+/* rucat try KIND --samples [-c FILE] */
+static int try_samples(const ruc_flags_t *flags)
+{
+    char *argv[] = {"try", (char *)flags->try_kind, "--samples", "-c", (char *)flags->config_file};
+    fflush(stdout);
+    return ruc_cmd_client(flags->config_file == NULL ? 3 : 5, argv);
+}
+
 int ruc_cmd_check(const ruc_flags_t *flags)
 {
     ruc_places_t places;
@@ -225,5 +233,5 @@ int ruc_cmd_check(const ruc_flags_t *flags)
     uv_run(&loop, UV_RUN_DEFAULT);
     uv_loop_close(&loop);
     ruc_config_free(&config);
-    return code;
+    return code == 0 && flags->try_kind != NULL ? try_samples(flags) : code;
 }

@@ -55,9 +55,10 @@ local function read_request(req)
   local defaults = rucat.server.config("defaults")
   request.type = request.type or defaults.type
   request.platform = request.platform or defaults.platform
-  request, status, body, headers = rucat.policy.admit(request, req.user)
+  local asked -- on success; else it is the status
+  request, asked, body, headers = rucat.policy.admit(request, req.user)
   if not request then
-    return nil, status, body, headers
+    return nil, asked, body, headers
   end
   request.type = request.type or defaults.type -- the policy may have made a new one
   request.platform = request.platform or defaults.platform
@@ -72,7 +73,7 @@ local function read_request(req)
       { field = "type", message = "expected one with a template; there are: " .. rucat.server.templates() },
     })
   end
-  return request
+  return request, asked
 end
 
 local function create(req)
@@ -85,13 +86,13 @@ local function create(req)
   if status then
     return status, body, headers
   end
-  local request
-  request, status, body, headers = read_request(req)
+  local request, asked
+  request, asked, body, headers = read_request(req)
   if not request then
     if key then
       rucat.store.keys.release(key.key)
     end
-    return status, body, headers
+    return asked, body, headers
   end
   local engine, why, code = engines.create({
     name = request.name, type = request.type, platform = request.platform,
@@ -99,7 +100,7 @@ local function create(req)
     address = request.endpoint, app = request.app, idle_timeout = request.idle_timeout,
     ttl = request.ttl, owner = req.user.name, state = "Pending", desired = "Running",
     reason = "Starting", health = "unknown", epoch = 1, wanted_epoch = 1, idempotency = key,
-  }, req.user.name)
+  }, req.user.name, asked)
   if not engine then
     if key then
       rucat.store.keys.release(key.key)
@@ -167,7 +168,7 @@ local function verb(name, summary, ...)
         return status, body, headers
       end
       local only = req.headers["if-match"] and engine.rev or nil -- also when somebody is faster now
-      local after, why, code = engines.verb(engine.id, name, req.user.name, only)
+      local after, why, code = engines.verb(engine.id, name, req.user.name, only, api.asked(req, engine))
       if not after and only and code == "CONFLICT" then
         return problem(412, "the engine was changed meanwhile")
       elseif not after then

@@ -18,6 +18,12 @@ function api.engine(req, verb)
   return engine
 end
 
+-- What the event of a request carries, so that `rucat try` can ask an auth policy again.
+function api.asked(req, engine)
+  return { user = req.user, engine = {
+    owner = engine.owner, type = engine.type, platform = engine.platform, labels = engine.labels } }
+end
+
 -- The values of the query, read by rucat.validate's readers.
 function api.query(req, readers)
   local query = req.query

@@ -2,6 +2,7 @@
 -- (the engine's events then say so).
 
 local engines, policy = rucat.store.engines, rucat.policy
+local answers = require("rucat.answers")
 local shipped_restart = require("policies.restart")
 local shipped_health = require("policies.health")
 local shipped_idle = require("policies.idle")
@@ -28,32 +29,16 @@ function decide.forget(id)
   end
 end
 
--- A reason is a word or two: what a policy or template gives as one is shown and counted.
-function decide.is_reason(value)
-  return type(value) == "string" and #value >= 1 and #value <= 64 and not value:find("%c")
-end
+decide.is_reason = answers.is_reason
 
 local function is_count(value)
   return type(value) == "number" and value >= 0 and value < math.huge
 end
 
-local function check_restart(answer)
-  if type(answer) ~= "table" or type(answer.restart) ~= "boolean" then
-    return "it must return { restart = true|false, ... }"
-  end
-  local delay = answer.delay
-  if delay ~= nil and (type(delay) ~= "number" or delay < 0 or delay > 86400 or delay ~= delay) then
-    return "delay must be 0 to 86400 seconds"
-  end
-  if answer.reason ~= nil and not decide.is_reason(answer.reason) then
-    return "reason must be a text of 1 to 64 bytes"
-  end
-end
-
--- { restart =, delay =, reason = }
+-- { restart =, delay =, reason = }, and true when the shipped policy had to say it
 function decide.restart(e, engine, exit, history)
   local ok, answer, _ = policy.restart(engine, exit, history)
-  local why = not ok and answer or check_restart(answer)
+  local why = not ok and answer or answers.restart(answer)
   if ok and why then
     policy.nonsense("restart")
   end
@@ -67,7 +52,7 @@ function decide.restart(e, engine, exit, history)
   else
     said[e.id .. "/restart"] = nil
   end
-  return answer
+  return answer, why ~= nil
 end
 
 -- interval, timeout, failures of the health policy that is in force

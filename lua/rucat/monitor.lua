@@ -17,7 +17,8 @@ local MESSAGE_MAX = 8192 -- bytes
 
 -- Per engine: busy and again (one look at a time), probing, failures, next_probe and next_idle (when
 -- to ask again), used (when somebody used it last; these three on the monotonic clock), started (the
--- epoch that this server started), answer and answer_epoch (the restart policy's, until written).
+-- epoch that this server started), answer, shipped and answer_epoch (the restart policy's, until it is
+-- written).
 local memory = {}
 
 local function mind(id)
@@ -252,6 +253,14 @@ local function cause(e, seen)
   return "StartFailed", words
 end
 
+-- What of an engine its events keep, so that `rucat try` can ask a policy again.
+local function recorded(e)
+  return {
+    type = e.type, platform = e.platform, version = e.version, owner = e.owner, labels = e.labels,
+    config = e.config, app = e.app, restarts = e.restarts, created_at = e.created_at,
+  }
+end
+
 local function exit_record(exit)
   return {
     code = exit.code or null, signal = exit.signal or null,
@@ -275,7 +284,8 @@ function ended_by_itself(e, seen)
   -- between: a policy may count in rucat.state.
   local m = mind(e.id)
   if not m.answer or m.answer_epoch ~= e.epoch then
-    m.answer, m.answer_epoch = decide.restart(e, copy(e), exit, history), e.epoch
+    m.answer_epoch = e.epoch
+    m.answer, m.shipped = decide.restart(e, copy(e), exit, history)
   end
   local answer = m.answer
 
@@ -288,7 +298,9 @@ function ended_by_itself(e, seen)
   changes.history = rucat.json.array(history)
   changes.stopped_at = clock.text(ended)
   changes.wanted_epoch = e.epoch
-  local note = { kind = "policy", reason = answer.reason or reason }
+  local note = { kind = "policy", reason = answer.reason or reason, data = {
+    policy = "restart", shipped = m.shipped or nil, exit = exit, history = #e.history, engine = recorded(e),
+    decision = { restart = answer.restart, delay = answer.delay, reason = answer.reason } } }
   if answer.restart then
     local delay = answer.delay or 0
     changes.desired, changes.reason = "Running", "BackOff"

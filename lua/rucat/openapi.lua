@@ -42,6 +42,7 @@ local schemas = {
       id = text, engine = text, name = text, epoch = integer, at = { type = "string", format = "date-time" },
       kind = { enum = array { "state", "policy", "health", "request" } },
       from = nullable("string"), to = nullable("string"), reason = text, message = text, by = text,
+      data = { type = "object" },
     },
   },
   Stats = {

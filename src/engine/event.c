@@ -18,9 +18,31 @@ const char *ruc_event_kind(const char *kind)
     return NULL;
 }
 
+static bool fits(const json_t *data)
+{
+    return json_dumpb(data, NULL, 0, JSON_COMPACT) <= RUC_EVENT_DATA;
+}
+
+/* Without memory, or where it is too large in every way, the event goes without. */
+static void add_data(json_t *doc, const json_t *data)
+{
+    if (doc == NULL || data == NULL) {
+        return;
+    }
+    json_t *copy = json_deep_copy(data);
+    if (copy != NULL && !fits(copy)) {
+        json_object_del(json_object_get(copy, "engine"), "config");
+        json_object_del(copy, "request");
+    }
+    if (copy != NULL && fits(copy)) {
+        json_object_set(doc, "data", copy);
+    }
+    json_decref(copy);
+}
+
 int ruc_event_make(ruc_event_t *event, const char *kind, const ruc_record_t *before,
                    const ruc_record_t *after, const char *reason, const char *message,
-                   const char *by)
+                   const char *by, const json_t *data)
 {
     const ruc_record_t *is = after != NULL ? after : before;
     char at[RUC_RFC3339_SIZE];
@@ -34,6 +56,7 @@ int ruc_event_make(ruc_event_t *event, const char *kind, const ruc_record_t *bef
                   before ? ruc_state_name(before->state) : NULL, "to",
                   after ? ruc_state_name(after->state) : NULL, "reason", reason ? reason : "",
                   "message", message ? message : "", "by", by ? by : "");
+    add_data(doc, data);
     event->doc = doc == NULL ? NULL : json_dumps(doc, JSON_COMPACT);
     json_decref(doc);
     event->len = event->doc == NULL ? 0 : strlen(event->doc);

@@ -5,6 +5,8 @@
 #include "engine/record.h"
 #include "store/store.h"
 
+#define RUC_EVENT_DATA 8192 /* bytes */
+
 typedef struct ruc_event {
     char id[27];
     char engine[27];
@@ -15,10 +17,12 @@ typedef struct ruc_event {
 } ruc_event_t;
 
 /* Makes an event; `before` may be NULL (a new engine), `after` may be NULL (a removed one), not
- * both. `kind` must be static. 0 or RUC_EFULL. Free with ruc_event_free. */
+ * both. `kind` must be static. `data` (NULL: none; borrowed) is an object with what `rucat try` needs
+ * to ask a policy again; without its "engine.config" and "request" where it is larger than
+ * RUC_EVENT_DATA. 0 or RUC_EFULL. Free with ruc_event_free. */
 int ruc_event_make(ruc_event_t *event, const char *kind, const ruc_record_t *before,
                    const ruc_record_t *after, const char *reason, const char *message,
-                   const char *by);
+                   const char *by, const json_t *data);
 void ruc_event_free(ruc_event_t *event);
 
 /* The static text of one of the four kinds; NULL for another. */

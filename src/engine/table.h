@@ -57,14 +57,14 @@ size_t ruc_table_count(const ruc_table_t *table);
 ruc_record_t *ruc_table_at(const ruc_table_t *table, size_t index);
 size_t ruc_table_after(const ruc_table_t *table, const char *id);
 
-/* Creates an engine from `doc` (borrowed; id, rev, created_at are set here). `by` goes into the
- * event. Errors: RUC_EEXISTS (name taken), RUC_EFULL (too many engines), RUC_EINVALID and `why`;
+/* Creates an engine from `doc` (borrowed; id, rev, created_at are set here). `by` and `data`
+ * (borrowed, may be NULL; see event.h) go into the event. Errors: RUC_EEXISTS (name taken), RUC_EFULL (too many engines), RUC_EINVALID and `why`;
  * RUC_ESTORE by callback. */
-int ruc_table_create(ruc_table_t *table, json_t *doc, const char *by, ruc_table_cb cb, void *arg,
-                     ruc_why_t *why);
+int ruc_table_create(ruc_table_t *table, json_t *doc, const json_t *data, const char *by,
+                     ruc_table_cb cb, void *arg, ruc_why_t *why);
 
 /* Writes `changes` (borrowed) if the engine is at `rev`. `note`: a further event {kind, reason,
- * message} or NULL. By callback: RUC_ECONFLICT, RUC_ENOTFOUND, RUC_ESTORE. */
+ * message, data} or NULL. By callback: RUC_ECONFLICT, RUC_ENOTFOUND, RUC_ESTORE. */
 int ruc_table_change(ruc_table_t *table, const char *id, uint64_t rev, json_t *changes,
                      json_t *note, const char *by, ruc_table_cb cb, void *arg, ruc_why_t *why);
 

@@ -94,11 +94,11 @@ static change_t *change_new(ruc_table_t *table, const char *id, ruc_record_t *ne
 
 static int add_event(change_t *change, const char *kind, const ruc_record_t *before,
                      const ruc_record_t *after, const char *reason, const char *message,
-                     const char *by)
+                     const char *by, const json_t *data)
 {
     RUC_MUST(change->event_count < NOTES_MAX);
     int rc = ruc_event_make(&change->events[change->event_count], kind, before, after, reason,
-                            message, by);
+                            message, by, data);
     change->event_count += rc == 0;
     return rc;
 }
@@ -113,19 +113,20 @@ static int add_events(change_t *change, const ruc_record_t *before, json_t *note
                  (before->epoch != after->epoch);
     if (moved) {
         rc = add_event(change, "state", before, after, ruc_record_text(after, "reason"),
-                       ruc_record_text(after, "message"), by);
+                       ruc_record_text(after, "message"), by, NULL);
     }
     const char *health = ruc_record_text(after, "health");
     if (rc == 0 && strcmp(ruc_record_text(before, "health"), health) != 0 &&
         strcmp(health, "unknown") != 0) {
         rc = add_event(change, "health", before, after, health, ruc_record_text(after, "message"),
-                       "monitor");
+                       "monitor", NULL);
     }
     if (rc == 0 && note != NULL) {
         const char *kind = ruc_event_kind(json_string_value(json_object_get(note, "kind")));
         rc = add_event(change, kind != NULL ? kind : "policy", before, after,
                        json_string_value(json_object_get(note, "reason")),
-                       json_string_value(json_object_get(note, "message")), by);
+                       json_string_value(json_object_get(note, "message")), by,
+                       json_object_get(note, "data"));
     }
     return rc;
 }
@@ -176,8 +177,8 @@ static int submit(change_t *change, uint64_t expected)
     return rc;
 }
 
-int ruc_table_create(ruc_table_t *table, json_t *doc, const char *by, ruc_table_cb cb, void *arg,
-                     ruc_why_t *why)
+int ruc_table_create(ruc_table_t *table, json_t *doc, const json_t *data, const char *by,
+                     ruc_table_cb cb, void *arg, ruc_why_t *why)
 {
     char id[RUC_ULID_SIZE], at[RUC_RFC3339_SIZE];
     if (table->count + table->creating >= table->max) {
@@ -207,7 +208,7 @@ int ruc_table_create(ruc_table_t *table, json_t *doc, const char *by, ruc_table_
         return UV_ENOMEM;
     }
     int rc = add_event(change, "state", NULL, record, ruc_record_text(record, "reason"),
-                       ruc_record_text(record, "message"), by);
+                       ruc_record_text(record, "message"), by, data);
     if (rc < 0) {
         change_free(change);
         return rc;
@@ -252,7 +253,7 @@ int ruc_table_remove(ruc_table_t *table, const char *id, uint64_t rev, const cha
     if (change == NULL) {
         return UV_ENOMEM;
     }
-    int rc = add_event(change, "state", entry->record, NULL, "Deleted", "", by);
+    int rc = add_event(change, "state", entry->record, NULL, "Deleted", "", by, NULL);
     if (rc < 0) {
         change_free(change);
         return rc;
@@ -291,7 +292,7 @@ void ruc_table_note(ruc_table_t *table, const ruc_record_t *record, const char *
     const char *known = ruc_event_kind(kind);
     int rc = note == NULL ? UV_ENOMEM
                           : ruc_event_make(&note->event, known != NULL ? known : "policy", record,
-                                           record, reason, message, by);
+                                           record, reason, message, by, NULL);
     if (rc == 0) {
         note->table = table;
         ruc_store_event_t row = ruc_event_row(&note->event);

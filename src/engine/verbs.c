@@ -102,6 +102,7 @@ typedef struct asked {
     char verb[8];
     uint64_t rev; /* only this one; 0: any */
     char *by;
+    json_t *data;
     int tries;
     ruc_table_cb cb;
     void *arg;
@@ -112,6 +113,7 @@ static int try_verb(asked_t *asked);
 static void asked_end(asked_t *asked, int rc, ruc_record_t *record)
 {
     asked->cb(asked->arg, rc, record);
+    json_decref(asked->data);
     free(asked->by);
     free(asked);
 }
@@ -146,6 +148,9 @@ static int try_verb(asked_t *asked)
      * the same way in every case. */
     json_t *note = json_pack("{s:s, s:s, s:s}", "kind", "request", "reason", asked->verb, "message",
                              json_object_size(changes) == 0 ? "nothing to change" : "");
+    if (note != NULL && asked->data != NULL) {
+        json_object_set(note, "data", asked->data);
+    }
     rc = note == NULL ? UV_ENOMEM
                       : ruc_table_change(asked->table, asked->id, record->rev, changes, note,
                                          asked->by, changed, asked, NULL);
@@ -155,7 +160,7 @@ static int try_verb(asked_t *asked)
 }
 
 int ruc_verb(ruc_table_t *table, const char *id, const char *verb, uint64_t rev, const char *by,
-             ruc_table_cb cb, void *arg)
+             json_t *data, ruc_table_cb cb, void *arg)
 {
     asked_t *asked = calloc(1, sizeof *asked);
     char *name = strdup(by);
@@ -166,10 +171,12 @@ int ruc_verb(ruc_table_t *table, const char *id, const char *verb, uint64_t rev,
     }
     ruc_record_t *record = ruc_table_find(table, id);
     *asked = (asked_t){.table = table, .rev = rev, .by = name, .cb = cb, .arg = arg};
+    asked->data = json_incref(data);
     snprintf(asked->id, sizeof asked->id, "%s", record == NULL ? "" : record->id);
     memcpy(asked->verb, verb, strlen(verb));
     int rc = try_verb(asked);
     if (rc < 0) {
+        json_decref(asked->data);
         free(asked->by);
         free(asked);
     }

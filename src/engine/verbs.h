@@ -8,10 +8,11 @@
 /* verb: "start", "stop", "restart" or "delete". Loses no race: it is tried again on the newest
  * record, unless `rev` is given (not 0), then only that revision is changed. By callback:
  * RUC_ENOTFOUND, RUC_EREFUSED (start or restart of an engine that is being deleted), RUC_ESTORE,
- * RUC_ECONFLICT (another revision, or 16 races lost). Returns a negative code, without a
+ * RUC_ECONFLICT (another revision, or 16 races lost). `data` (borrowed, may be NULL; see event.h)
+ * goes into the event of the request. Returns a negative code, without a
  * callback, for an unknown verb, no memory, or what the store says at once. */
 int ruc_verb(ruc_table_t *table, const char *id, const char *verb, uint64_t rev, const char *by,
-             ruc_table_cb cb, void *arg);
+             json_t *data, ruc_table_cb cb, void *arg);
 
 /* The changes that a verb means for a record as it is: a new object (empty when there is nothing
  * to change), or NULL with *rc RUC_EREFUSED, RUC_EINVALID or UV_ENOMEM. */

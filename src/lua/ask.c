@@ -130,9 +130,8 @@ static int start(lua_State *L, ask_t *ask, int nargs, ruc_phase_t phase, double 
     return ruc_job_wait(L, ask_cancel, ask);
 }
 
-static ask_t *ask_new(lua_State *L, const char *name, int nargs)
+static ask_t *ask_new(lua_State *L, ruc_generation_t *generation, const char *name, int nargs)
 {
-    ruc_app_t *app = ruc_vm_of(L)->app;
     ruc_ticket_t ticket = ruc_job_ticket(L, name);
     ask_t *ask = calloc(1, sizeof *ask);
     if (ask == NULL) {
@@ -140,7 +139,7 @@ static ask_t *ask_new(lua_State *L, const char *name, int nargs)
         return NULL;
     }
     ask->ticket = ticket;
-    ask->vm = ruc_scripts_now(app->scripts)->vm;
+    ask->vm = generation->vm;
     ask->from = L;
     ask->nargs = nargs;
     ask->first = lua_gettop(L) - nargs + 1;
@@ -148,12 +147,12 @@ static ask_t *ask_new(lua_State *L, const char *name, int nargs)
     return ask;
 }
 
-int ruc_ask_policy(lua_State *L, ruc_policy_t policy, const char *field, int nargs,
-                   ruc_phase_t phase, double seconds)
+int ruc_ask_generation(lua_State *L, ruc_generation_t *generation, ruc_policy_t policy,
+                       const char *field, int nargs, ruc_phase_t phase, double seconds)
 {
     ruc_why_t why;
-    ask_t *ask = ask_new(L, ruc_policy_name(policy), nargs);
-    ask->ref = ruc_scripts_now(ask->vm->app->scripts)->policies[policy];
+    ask_t *ask = ask_new(L, generation, ruc_policy_name(policy), nargs);
+    ask->ref = generation->policies[policy];
     ask->field = field;
     /* The field of a policy's table may be a script's own doing (__index). */
     ruc_budget_t budget = field == NULL ? RUC_BUDGET_NONE : RUC_BUDGET_POLICY;
@@ -164,6 +163,13 @@ int ruc_ask_policy(lua_State *L, ruc_policy_t policy, const char *field, int nar
         return ruc_push_err(L, rc, why.text);
     }
     return start(L, ask, nargs, phase, seconds);
+}
+
+int ruc_ask_policy(lua_State *L, ruc_policy_t policy, const char *field, int nargs,
+                   ruc_phase_t phase, double seconds)
+{
+    return ruc_ask_generation(L, ruc_scripts_now(ruc_vm_of(L)->app->scripts), policy, field, nargs,
+                              phase, seconds);
 }
 
 static int push_template_arguments(lua_State *L)
@@ -179,8 +185,8 @@ int ruc_ask_template(lua_State *L, const char *type, const char *platform, const
                      int nargs, ruc_phase_t phase, double seconds)
 {
     ruc_why_t why;
-    ask_t *ask = ask_new(L, "template", nargs);
-    ruc_generation_t *generation = ruc_scripts_now(ask->vm->app->scripts);
+    ruc_generation_t *generation = ruc_scripts_now(ruc_vm_of(L)->app->scripts);
+    ask_t *ask = ask_new(L, generation, "template", nargs);
     if (!ruc_generation_template(generation, type, platform, field)) {
         free(ask);
         lua_pushnil(L);

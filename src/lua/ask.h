@@ -15,6 +15,10 @@
 int ruc_ask_policy(lua_State *L, ruc_policy_t policy, const char *field, int nargs,
                    ruc_phase_t phase, double seconds);
 
+/* The same, asking that generation. */
+int ruc_ask_generation(lua_State *L, ruc_generation_t *generation, ruc_policy_t policy,
+                       const char *field, int nargs, ruc_phase_t phase, double seconds);
+
 /* The same for a function of the template of that type and platform: submit(engine, ctx) or
  * activity(engine). A template without the function answers nil. "NOTFOUND": no such template. */
 int ruc_ask_template(lua_State *L, const char *type, const char *platform, const char *field,

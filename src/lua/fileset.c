@@ -210,6 +210,33 @@ const ruc_file_t *ruc_fileset_find(const ruc_fileset_t *set, const char *name)
                            : bsearch(&key, set->files, set->count, sizeof *set->files, by_name);
 }
 
+int ruc_fileset_put(ruc_fileset_t *set, const char *name, const char *path, ruc_why_t *why)
+{
+    ruc_file_t file = {.name = strdup(name), .path = strdup(path)};
+    bool room = file.name != NULL && file.path != NULL && make_room(set);
+    file.text = room ? ruc_file_read(path, RUC_FILE_MAX, &file.len, why) : NULL;
+    if (file.text == NULL || !check_text(set, &file)) {
+        bool told = set->problem_count > 0;
+        free(file.name);
+        free(file.path);
+        free(file.text);
+        return !room  ? ruc_why_set(why, UV_ENOMEM, "not enough memory")
+               : told ? ruc_why_set(why, RUC_ESCRIPT, "%s", ruc_buf_str(&set->problems))
+                      : RUC_ESCRIPT;
+    }
+    ruc_file_t *old = (ruc_file_t *)ruc_fileset_find(set, name);
+    if (old != NULL) {
+        free(old->name);
+        free(old->path);
+        free(old->text);
+        *old = file;
+    } else {
+        set->files[set->count++] = file;
+        qsort(set->files, set->count, sizeof *set->files, by_name);
+    }
+    return 0;
+}
+
 /* ---- the same or not ---- */
 
 #define FNV_START 14695981039346656037ull

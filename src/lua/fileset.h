@@ -38,6 +38,10 @@ typedef struct ruc_fileset {
 int ruc_fileset_read(ruc_fileset_t *set, const char *const *roots, size_t count, ruc_why_t *why);
 void ruc_fileset_free(ruc_fileset_t *set);
 
+/* Reads the file at `path` as the script `name`, in the place of the one that is there or beside
+ * those there are. 0, or a negative code and `why`; the set is then as it was. */
+int ruc_fileset_put(ruc_fileset_t *set, const char *name, const char *path, ruc_why_t *why);
+
 /* A number that differs (but once in 2^64) when names, texts, problems or (`paths`) paths differ.
  */
 uint64_t ruc_fileset_digest(const ruc_fileset_t *set, bool paths);

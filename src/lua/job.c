@@ -182,7 +182,10 @@ static void job_free(ruc_job_t *job)
     all.total--;
     vm->job_count--;
     if (vm->retired && vm->job_count == 0) {
+        /* The job goes with it, and the request that log lines would name. */
+        const char *context = ruc_log_context(NULL);
         ruc_vm_close(vm);
+        ruc_log_context(context);
     }
 }
 

@@ -3,6 +3,7 @@
  * For handlers, in their own state and job:
  *     local ok, status, problem, headers = rucat.policy.allow(req.user, "stop", engine)
  *     local request, status, problem, headers = rucat.policy.admit(request, req.user)
+ *         -- admitted: request, asked; `asked` is for the event of rucat.store.engines.create
  * For reconcile, across states (each waits; true and the answer, or nil, message, code):
  *     rucat.policy.restart(engine, exit, history)   rucat.policy.probe(engine, seconds)
  *     rucat.policy.unhealthy(engine, why)           rucat.policy.submit(engine, ctx)
@@ -18,6 +19,7 @@
 #include "lua/job.h"
 #include "lua/prims.h"
 #include "lua/scripts.h"
+#include "lua/value.h"
 #include "lua/view.h"
 
 /* Pushes status, problem, headers by rucat.http.problem. */
@@ -152,24 +154,54 @@ static void push_counts(lua_State *L, const char *owner)
     lua_setfield(L, -2, "running");
 }
 
+/* {request =, user =, counts =}: what the policy is asked, as it is before it is asked; for the
+ * event of the engine, so without secrets. nil when it cannot be kept. */
+static void push_asked(lua_State *L, const char *owner)
+{
+    static const char *const maps[] = {"config", "env"};
+    ruc_why_t why;
+    json_t *request = ruc_value_to_json(L, 1, false, &why);
+    for (size_t i = 0; i < 2 && json_is_object(request); i++) {
+        json_t *map = json_object_get(request, maps[i]);
+        if (json_is_object(map)) {
+            json_object_set_new(request, maps[i], ruc_record_mask(map));
+        }
+    }
+    if (!json_is_object(request)) {
+        json_decref(request);
+        lua_pushnil(L);
+        return;
+    }
+    lua_createtable(L, 0, 3);
+    ruc_value_push_owned(L, request);
+    lua_setfield(L, -2, "request");
+    lua_pushvalue(L, 2);
+    lua_setfield(L, -2, "user");
+    push_counts(L, owner);
+    lua_setfield(L, -2, "counts");
+}
+
 static int policy_admit(lua_State *L)
 {
     ruc_job_need(L, RUC_PHASE_RUNS, "rucat.policy.admit");
+    ruc_prims_need_server(L, "rucat.policy.admit");
     luaL_checktype(L, 1, LUA_TTABLE);
     luaL_checktype(L, 2, LUA_TTABLE);
     lua_settop(L, 2);
     lua_getfield(L, 2, "name");
     const char *owner = luaL_checkstring(L, -1);
+    push_asked(L, owner);
     lua_pushvalue(L, 1);
     lua_pushvalue(L, 2);
     push_counts(L, owner);
-    int pushed = 0;
+    int pushed = 0, asked = 4;
     const char *kind;
     if (call_policy(L, RUC_POLICY_ADMISSION, 3, 3, &kind) != LUA_OK) {
         pushed = push_policy_error(L, "admission", kind, lua_tostring(L, -1));
     } else if (lua_istable(L, -3)) {
         lua_pop(L, 2);
-        return 1;
+        lua_pushvalue(L, asked);
+        return 2;
     } else if (!lua_isnil(L, -3)) {
         pushed = push_policy_error(L, "admission", "nonsense",
                                    "it must return the request, or nil and why not");

@@ -16,6 +16,7 @@
 static ruc_scripts_t *scripts_of(lua_State *L)
 {
     ruc_job_need(L, RUC_PHASE_RUNS, "rucat.server");
+    ruc_prims_need_server(L, "rucat.server");
     return ruc_vm_of(L)->app->scripts;
 }
 
@@ -55,6 +56,7 @@ static void reloaded(void *arg, int rc, json_t *report)
 static int server_reload(lua_State *L)
 {
     ruc_ticket_t ticket = ruc_job_ticket(L, "rucat.server.reload");
+    ruc_prims_need_server(L, "rucat.server.reload");
     reloading_t *reloading = malloc(sizeof *reloading);
     if (reloading == NULL) {
         return luaL_error(L, "not enough memory");
@@ -73,6 +75,7 @@ static int server_ready(lua_State *L)
     ruc_app_t *app = ruc_vm_of(L)->app;
     ruc_why_t why = {""};
     ruc_job_need(L, RUC_PHASE_RUNS, "rucat.server.ready");
+    ruc_prims_need_server(L, "rucat.server.ready");
     if (app->closing) {
         lua_pushboolean(L, 0);
         lua_pushliteral(L, "the server is stopping");

@@ -31,6 +31,7 @@
 static ruc_table_t *table_of(lua_State *L)
 {
     ruc_job_need(L, RUC_PHASE_RUNS, "rucat.store");
+    ruc_prims_need_server(L, "rucat.store");
     return ruc_vm_of(L)->app->table;
 }
 
@@ -185,6 +186,19 @@ static json_t *object_at(lua_State *L, int index, const char *what)
     return value;
 }
 
+/* What an event carries for `rucat try`: optional, and left out when it is no object. Does not
+ * raise. */
+static json_t *data_at(lua_State *L, int index)
+{
+    ruc_why_t why;
+    json_t *data = lua_istable(L, index) ? ruc_value_to_json(L, index, false, &why) : NULL;
+    if (data != NULL && !json_is_object(data)) {
+        json_decref(data);
+        data = NULL;
+    }
+    return data;
+}
+
 static int engines_create(lua_State *L)
 {
     ruc_why_t why = {""};
@@ -192,10 +206,11 @@ static int engines_create(lua_State *L)
                  "rucat.store.engines.create");
     const char *by = luaL_optstring(L, 2, "script");
     (void)ruc_job_ticket(L, "rucat.store.engines.create"); /* raises before there is a document */
-    json_t *doc = object_at(L, 1, "an engine");
+    json_t *doc = object_at(L, 1, "an engine"), *data = data_at(L, 3);
     writing_t *writing = writing_new(L, "rucat.store.engines.create");
-    int rc = ruc_table_create(table_of(L), doc, by, written, writing, &why);
+    int rc = ruc_table_create(table_of(L), doc, data, by, written, writing, &why);
     json_decref(doc);
+    json_decref(data);
     return wait_written(L, writing, rc, why.text);
 }
 
@@ -206,7 +221,9 @@ static int engines_verb(lua_State *L)
     lua_Integer rev = luaL_optinteger(L, 4, 0);
     ruc_table_t *table = table_of(L);
     writing_t *writing = writing_new(L, "rucat.store.engines.verb");
-    int rc = ruc_verb(table, id, verb, (uint64_t)rev, by, written, writing);
+    json_t *data = data_at(L, 5);
+    int rc = ruc_verb(table, id, verb, (uint64_t)rev, by, data, written, writing);
+    json_decref(data);
     return wait_written(L, writing, rc, NULL);
 }
 
@@ -325,6 +342,7 @@ static int engines_logs(lua_State *L)
 static int keys_claim(lua_State *L)
 {
     ruc_job_need(L, RUC_PHASE_RUNS, "rucat.store.keys.claim");
+    ruc_prims_need_server(L, "rucat.store.keys.claim");
     size_t len;
     char engine[27], digest[40];
     const char *key = luaL_checkstring(L, 1), *body = luaL_checklstring(L, 2, &len);
@@ -359,6 +377,7 @@ static int keys_claim(lua_State *L)
 static int keys_settle(lua_State *L)
 {
     ruc_job_need(L, RUC_PHASE_RUNS, "rucat.store.keys.settle");
+    ruc_prims_need_server(L, "rucat.store.keys.settle");
     ruc_idempotency_settle(ruc_vm_of(L)->app->keys, luaL_checkstring(L, 1), luaL_checkstring(L, 2));
     return 0;
 }
@@ -366,6 +385,7 @@ static int keys_settle(lua_State *L)
 static int keys_release(lua_State *L)
 {
     ruc_job_need(L, RUC_PHASE_RUNS, "rucat.store.keys.release");
+    ruc_prims_need_server(L, "rucat.store.keys.release");
     ruc_idempotency_release(ruc_vm_of(L)->app->keys, luaL_checkstring(L, 1));
     return 0;
 }

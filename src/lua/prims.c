@@ -34,3 +34,10 @@ void ruc_prims_push(lua_State *L, ruc_vm_kind_t kind)
     lua_setfield(L, -2, "version");
     ruc_unknown_guard(L, "rucat");
 }
+
+void ruc_prims_need_server(lua_State *L, const char *primitive)
+{
+    if (ruc_vm_of(L)->app->table == NULL) {
+        luaL_error(L, "%s is not to be had here: no server runs in this process", primitive);
+    }
+}

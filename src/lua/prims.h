@@ -14,6 +14,9 @@
 /* Pushes a new `rucat` module for that kind of state. */
 void ruc_prims_push(lua_State *L, ruc_vm_kind_t kind);
 
+/* RAISES in a process that is no server: there are no engines to be asked for. */
+void ruc_prims_need_server(lua_State *L, const char *primitive);
+
 /* Stops the timers of a state that ends. */
 void ruc_timers_stop(ruc_vm_t *vm);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lua/job.h"
+#include "lua/prims.h"
 #include "proc/usage.h"
 
 #define ENGINES_MAX 1000
@@ -103,6 +104,7 @@ int ruc_engines_usage(lua_State *L)
     luaL_checktype(L, 1, LUA_TTABLE);
     size_t n = lua_rawlen(L, 1);
     luaL_argcheck(L, n <= ENGINES_MAX, 1, "at most 1000 engines");
+    ruc_prims_need_server(L, "rucat.store.engines.usage");
     ruc_ticket_t ticket = ruc_job_ticket(L, "rucat.store.engines.usage");
     ruc_app_t *app = ruc_vm_of(L)->app;
     looking_t *looking = looking_new(n);

@@ -60,16 +60,17 @@ local function create(req)
   if #errors > 0 then
     return problem(422, errors[1].field .. ": " .. errors[1].message, errors)
   end
-  request, status, failed, headers = rucat.policy.admit(request, req.user)
+  local asked
+  request, asked, failed, headers = rucat.policy.admit(request, req.user)
   if not request then
-    return status, failed, headers
+    return asked, failed, headers
   end
   local engine, why, code = engines.create({
     name = request.name, type = request.type, platform = request.platform, version = request.version,
     config = request.config, labels = request.labels, env = request.env, owner = req.user.name,
     state = "Pending", desired = "Running", reason = "Starting", health = "unknown", epoch = 1,
     wanted_epoch = 1,
-  }, req.user.name)
+  }, req.user.name, asked)
   if not engine then
     return api.store_problem(why, code)
   end
@@ -109,7 +110,7 @@ local function verb(name, permission, allowed)
     if refused then
       return problem(403, refused)
     end
-    local done, why, code = engines.verb(engine.id, name, req.user.name)
+    local done, why, code = engines.verb(engine.id, name, req.user.name, nil, api.asked(req, engine))
     if not done then
       return api.store_problem(why, code)
     end

@@ -14,7 +14,7 @@ local wait = require("rucat.cli.wait")
 local commands = {
   order = {
     "create", "list", "get", "start", "stop", "restart", "delete", "wait", "logs", "events", "top",
-    "connect", "reload", "completion",
+    "connect", "reload", "try", "completion",
   },
 }
 
@@ -268,6 +268,23 @@ function commands.reload.run(server, given)
     io.write("  nothing changed\n")
   end
 end
+
+-- ---- try ----
+
+commands.try = {
+  about = "what a policy file would have decided about what happened",
+  more = "FILE is restart.lua, admission.lua or auth.lua, wherever it lies, or just restart: the one that the\n"
+    .. "configuration names. It runs here; the server is asked for its events only. ! is another decision,\n"
+    .. "~ a small difference. Exit code 1 when the file is broken, raises or answers nonsense.",
+  positional = { "FILE" },
+  options = {
+    { "--since", value = "TIME", kind = "duration", about = "how far back (24h)" },
+    { "--engine", value = "NAME", about = "only that engine" },
+    { "--config", short = "-c", value = "FILE", about = "the configuration that names the script directories" },
+    { "--samples", about = "ask about samples, with no server; also health and idle" },
+  },
+  run = function(server, given) return require("rucat.cli.try")(server, given) end,
+}
 
 -- ---- completion ----
 

@@ -9,7 +9,7 @@ local OTHERS = {
   { "serve", "run the server", "-c --config --mode --listen --role --state-dir -h --help" },
   { "console", "a shell inside the server", "-s -e -h --help" },
   { "run", "run a Lua script", "-h --help" },
-  { "check", "check configuration and scripts", "-c --config --strict -h --help" },
+  { "check", "check configuration and scripts", "-c --config --strict --try -h --help" },
   { "version", "print the version", "" },
 }
 
@@ -81,6 +81,7 @@ _rucat() {
         case $command in
         @ENGINES@) COMPREPLY=($(compgen -W "$(_rucat_engines)" -- "$word")) ;;
         completion) COMPREPLY=($(compgen -W "bash zsh" -- "$word")) ;;
+        try) COMPREPLY=($(compgen -f -- "$word")) ;;
         run) COMPREPLY=($(compgen -f -- "$word")) ;;
         esac
     fi
@@ -164,7 +165,8 @@ local function zsh_option(option)
 end
 
 local function zsh_slot(slot)
-  local what = slot:match("ENGINE") and "_rucat_engines" or slot == "SHELL" and "(bash zsh)" or " "
+  local what = slot:match("ENGINE") and "_rucat_engines" or slot == "SHELL" and "(bash zsh)"
+    or slot == "FILE" and "_files" or " "
   return ("            '%s%s:%s'"):format(slot:match("^%[") and "::" or ":", slot:match("%w+"):lower(), what)
 end
 

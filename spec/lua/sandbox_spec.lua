@@ -1,0 +1,81 @@
+-- rucat.sandbox: an operator's state in a tool, for `rucat try` (whose spec is spec/e2e/try_spec.lua).
+
+local server = require("support.server")
+
+describe("rucat.sandbox", function()
+  local dir
+
+  setup(function()
+    dir = server.tempdir()
+    server.write(dir .. "/rucat.lua", ("return { scripts = { '%s/lua' } }"):format(dir))
+    server.write(dir .. "/lua/lib/word.lua", "return 'of the operator'")
+  end)
+
+  teardown(function()
+    server.run({ "rm", "-rf", dir })
+  end)
+
+  local function open(text)
+    server.write(dir .. "/candidate.lua", text)
+    return rucat.sandbox.open({ config = dir .. "/rucat.lua", files = { ["policies/admission.lua"] = dir .. "/candidate.lua" } })
+  end
+
+  it("asks the file given, among the operator's others", function()
+    local box <close> = assert(open("return function(r) return { word = require('lib.word'), got = r.x } end"))
+    local ok, answer = box:policy("admission", nil, { x = 1 }, {}, {})
+    assert.is_true(ok)
+    assert.are.same({ word = "of the operator", got = 1 }, answer)
+    ok, answer = box:policy("auth", nil, { name = "a", role = "viewer" }, "create")
+    assert.is_true(ok)
+    assert.is_false(answer)
+  end)
+
+  it("has the environment of a server's scripts, not the tool's", function()
+    local box <close> = assert(open("return function() return { io } end"))
+    local ok, why = box:policy("admission", nil, {}, {}, {})
+    assert.is_nil(ok)
+    assert.matches("candidate.lua:1: unknown name 'io'", why)
+  end)
+
+  it("may be given another time, and the truth again", function()
+    local box <close> = assert(open([[return function()
+      return { os.time(), os.date("!%Y"), rucat.clock.text(), rucat.clock.now(), os.date("!%Y", 0), rucat.clock.text(0) } end]]))
+    box:at(1000000000.5)
+    local _, t = box:policy("admission", nil, {}, {}, {})
+    assert.are.same({ 1000000000, "2001", "2001-09-09T01:46:40.500Z", 1000000000.5, "1970", "1970-01-01T00:00:00.000Z" }, t)
+    box:at()
+    _, t = box:policy("admission", nil, {}, {}, {})
+    assert.is_true(math.abs(t[1] - os.time()) < 60)
+  end)
+
+  it("says all that is wrong with files and configuration", function()
+    local box, why, code = open("return {")
+    assert.is_nil(box)
+    assert.matches("/candidate.lua:1: ", why)
+    assert.are.equal("SCRIPT", code)
+    box, why = open("return 1 -- \xff")
+    assert.is_nil(box)
+    assert.matches("/candidate.lua:1: not UTF%-8", why)
+    box, why = rucat.sandbox.open({ config = dir .. "/nothing.lua" })
+    assert.is_nil(box)
+    assert.matches("nothing.lua", why)
+    server.write(dir .. "/bad.lua", "return { colour = 1 }")
+    box, why = rucat.sandbox.open({ config = dir .. "/bad.lua" })
+    assert.is_nil(box)
+    assert.matches("bad.lua:1: unknown key 'colour'", why)
+  end)
+
+  it("raises for wrong use, and after it is closed", function()
+    for _, wrong in ipairs({ 1, { colour = 1 }, { files = "x" }, { files = { 1 } }, { config = {} } }) do
+      assert.is_false((pcall(rucat.sandbox.open, wrong)))
+    end
+    local box = assert(open("return function(r) return r end"))
+    assert.is_false((pcall(box.policy, box, "weather")))
+    assert.is_false((pcall(box.policy, box)))
+    assert.is_false((pcall(box.at, box, "x")))
+    box:close()
+    box:close()
+    assert.is_false((pcall(box.policy, box, "admission", nil, {})))
+    assert.is_false((pcall(box.at, box, 1)))
+  end)
+end)
