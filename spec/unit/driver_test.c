@@ -115,14 +115,24 @@ static void reap_all(void)
     }
 }
 
+/* Runs the loop to its end; a test that failed leaves things open, and is not waited for. */
+static void run_out(room_t *room)
+{
+    uint64_t end = ruc_clock_mono_ms() + DEADLINE_MS;
+    while (uv_run(&room->loop, UV_RUN_NOWAIT) != 0) {
+        assert_true(ruc_clock_mono_ms() < end);
+        poll(NULL, 0, 1);
+    }
+}
+
 static int teardown(void **state)
 {
     room_t *room = *state;
     char command[128];
     uv_close((uv_handle_t *)&room->tick, NULL);
-    uv_run(&room->loop, UV_RUN_DEFAULT);
+    run_out(room);
     ruc_helper_leave_all(&room->loop);
-    uv_run(&room->loop, UV_RUN_DEFAULT);
+    run_out(room);
     assert_int_equal(uv_loop_close(&room->loop), 0);
     reap_all();
     assert_int_equal(ruc_proc_list_instance(room->instance, NULL, 0), 0);
@@ -663,10 +673,30 @@ static void the_helper_answers_who_speaks_and_closes_who_does_not(void **state)
     send_frame(fd, "{\"id\":\"x\",\"method\":\"dance\"}");
     receive(fd, text, sizeof text);
     assert_string_equal(text, "{\"id\":\"x\",\"error\":{\"code\":\"unknown_method\",\"message\":"
-                              "\"methods: hello, status, stop, ping\"}}");
+                              "\"methods: hello, status, stop, ping, set\"}}");
     send_frame(fd, "{\"id\":2,\"method\":\"stop\",\"params\":{\"signal\":\"STOP\"}}");
     receive(fd, text, sizeof text);
     assert_non_null(strstr(text, "\"code\":\"invalid\""));
+    /* Versions: of an older peer, of a newer one, of one that is too new. */
+    send_frame(fd, "{\"id\":4,\"method\":\"hello\",\"params\":{\"v\":1}}");
+    receive(fd, text, sizeof text);
+    assert_non_null(strstr(text, "\"v\":1,"));
+    assert_null(strstr(text, "\"methods\""));
+    send_frame(fd, "{\"id\":5,\"method\":\"hello\",\"params\":{\"v\":9,\"min\":2,\"new\":[]}}");
+    receive(fd, text, sizeof text);
+    assert_non_null(strstr(text, "\"methods\":[\"hello\","));
+    send_frame(fd, "{\"id\":6,\"method\":\"hello\",\"params\":{\"v\":9,\"min\":8}}");
+    receive(fd, text, sizeof text);
+    assert_non_null(strstr(text, "\"code\":\"version\""));
+    send_frame(
+        fd, "{\"id\":7,\"method\":\"set\",\"params\":{\"log_max\":5000,\"beat_ms\":20,\"new\":1}}");
+    receive(fd, text, sizeof text);
+    assert_non_null(strstr(text, "\"log_max\":5000"));
+    assert_non_null(strstr(text, "\"beat_ms\":20"));
+    room->beats = 0;
+    UNTIL(room, room->beats >= 3);
+    close(fd);
+    fd = connect_rpc(room);
     send_frame(fd, "{\"id\":3,\"method\":\"status\"}");
     receive(fd, text, sizeof text);
     assert_non_null(strstr(text, "\"phase\":\"ready\""));

@@ -333,7 +333,7 @@ static json_t *on_request(void *arg, const char *method, json_t *params, ruc_re_
         return set(h, params);
     }
 #endif
-    *error = (ruc_re_rpc_error_t){"unknown_method", "see the methods in the answer to hello"};
+    *error = (ruc_re_rpc_error_t){"unknown_method", "methods: hello, status, stop, ping, set"};
     return NULL;
 }
 
