@@ -19,6 +19,7 @@
 #include "engine/driver_ops.h"
 #include "engine/helper.h"
 #include "engine/plan.h"
+#include "engine/reaper.h"
 #include "engine/rescue.h"
 #include "engine/rpc_client.h"
 #include "engine/run_dir.h"
@@ -334,6 +335,16 @@ static void helper_is_gone(process_t *p, const ruc_run_look_t *look)
                          : "rucat-engine was killed");
 }
 
+/* A helper of an earlier life of this process (it executed itself anew) is still its child. */
+static void see_to_reaping(process_t *p, const json_t *status)
+{
+    json_t *pid = json_object_get(json_object_get(status, "helper"), "pid");
+    int number = json_is_integer(pid) ? (int)json_integer_value(pid) : 0;
+    if (number > 1 && !ruc_helper_is(number)) {
+        ruc_reaper_watch(p->base.loop, number); /* failing, it would be a zombie: no more */
+    }
+}
+
 static void on_looked(uv_work_t *work, int status)
 {
     job_t *job = work->data;
@@ -351,6 +362,7 @@ static void on_looked(uv_work_t *work, int status)
             beat(p, look.mtime_ms);
         }
         if (look.held) {
+            see_to_reaping(p, look.status);
             connect_now(p);
         } else if (phase != NULL && strcmp(phase, "ended") == 0 &&
                    ruc_seen_from_status(&p->base.seen, look.status) == 0) {

@@ -10,6 +10,7 @@
 #include "core/id.h"
 #include "core/log.h"
 #include "engine/helper.h"
+#include "engine/reaper.h"
 #include "proc/cgroup.h"
 
 #define PATH_SIZE 4096
@@ -280,5 +281,6 @@ void ruc_fleet_close(ruc_fleet_t *fleet)
         ruc_fleet_forget(fleet, member->id);
     }
     ruc_helper_leave_all(fleet->loop);
+    ruc_reaper_close(fleet->loop);
     free(fleet);
 }
