@@ -60,7 +60,7 @@ return {
     drain = 10,            -- for requests in flight when the server stops (live)
     lua_memory = 67108864, -- bytes of one script generation (live)
     jobs = 10000,          -- requests, policy calls, timers at once (live)
-    log_file = 67108864,   -- bytes of a driver's log before it is rotated; one older is kept (live, also for those that run)
+    log_file = 67108864,   -- bytes of a driver's log before it is rotated; one older is kept (live, for all drivers)
   },
 
   log = {
