@@ -70,7 +70,7 @@ return {
     jobs = 10000,          -- requests, policy calls, timers at once (live)
     state = 4194304,       -- bytes of what scripts keep in rucat.state (live)
     state_keys = 10000,    -- values there (live)
-    log_file = 67108864,   -- bytes of a driver's log before it is rotated (live)
+    log_file = 67108864,   -- bytes of a driver's log before it is rotated; one older is kept (live, for all drivers)
   },
 
   log = {

@@ -64,13 +64,15 @@ static bool find_mount(char root[RUC_CGROUP_PATH_SIZE], char point[RUC_CGROUP_PA
     return found;
 }
 
-/* Our place in the hierarchy: the line "0::/path". */
-static bool find_place(char place[RUC_CGROUP_PATH_SIZE])
+/* The place of a process ("self") in the hierarchy: the line "0::/path". */
+static bool find_place(const char *pid, char place[RUC_CGROUP_PATH_SIZE])
 {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%s/cgroup", pid);
     char *line = NULL;
     size_t size = 0;
     bool found = false;
-    FILE *file = fopen("/proc/self/cgroup", "re");
+    FILE *file = fopen(path, "re");
     while (file != NULL && !found && getline(&line, &size, file) > 0) {
         found = strncmp(line, "0::/", 4) == 0 && strlen(line) < RUC_CGROUP_PATH_SIZE;
         if (found) {
@@ -108,11 +110,11 @@ static bool go_to_delegated(char *path, size_t mount_len)
     return false;
 }
 
-/* The directory under which drivers' cgroups are made. */
-static int find_base(char out[RUC_CGROUP_PATH_SIZE], bool *delegated)
+/* The directory of the cgroup that a process is in; `*mount_len` bytes of it are the mount. */
+static int find_dir(const char *pid, char out[RUC_CGROUP_PATH_SIZE], size_t *mount_len)
 {
     char root[RUC_CGROUP_PATH_SIZE], point[RUC_CGROUP_PATH_SIZE], place[RUC_CGROUP_PATH_SIZE];
-    if (RUC_FAILPOINT("cgroup.base") < 0 || !find_mount(root, point) || !find_place(place)) {
+    if (!find_mount(root, point) || !find_place(pid, place)) {
         return -ENOENT;
     }
     size_t skip = strcmp(root, "/") == 0 ? 0 : strlen(root);
@@ -121,11 +123,17 @@ static int find_base(char out[RUC_CGROUP_PATH_SIZE], bool *delegated)
     }
     const char *below = strcmp(place + skip, "/") == 0 ? "" : place + skip;
     int len = snprintf(out, RUC_CGROUP_PATH_SIZE, "%s%s", point, below);
-    if (len < 0 || len >= RUC_CGROUP_PATH_SIZE) {
-        return -ENOENT;
-    }
-    *delegated = go_to_delegated(out, strlen(point));
-    return 0;
+    *mount_len = strlen(point);
+    return len < 0 || len >= RUC_CGROUP_PATH_SIZE ? -ENOENT : 0;
+}
+
+/* The directory under which drivers' cgroups are made. */
+static int find_base(char out[RUC_CGROUP_PATH_SIZE], bool *delegated)
+{
+    size_t mount_len;
+    int rc = RUC_FAILPOINT("cgroup.base") < 0 ? -ENOENT : find_dir("self", out, &mount_len);
+    *delegated = rc == 0 && go_to_delegated(out, mount_len);
+    return rc;
 }
 
 int ruc_cgroup_path(const char *instance, char out[RUC_CGROUP_PATH_SIZE])
@@ -142,6 +150,16 @@ int ruc_cgroup_path(const char *instance, char out[RUC_CGROUP_PATH_SIZE])
         out[0] = '\0';
     }
     return rc;
+}
+
+/* "rucat-" and a uuid: somebody else's "rucat-x.slice" is not. */
+static bool is_ours(const char *name)
+{
+    if (strncmp(name, PREFIX, strlen(PREFIX)) != 0 || strlen(name) != strlen(PREFIX) + 36) {
+        return false;
+    }
+    name += strlen(PREFIX);
+    return strspn(name, "0123456789abcdef-") == 36 && name[8] == '-' && name[23] == '-';
 }
 
 /* ---- files of the kernel ---- */
@@ -272,6 +290,20 @@ int64_t ruc_cgroup_memory(int dir)
     return strtoll(text, NULL, 10);
 }
 
+int64_t ruc_cgroup_memory_of(int pid)
+{
+    char text[16], path[RUC_CGROUP_PATH_SIZE];
+    size_t mount_len;
+    snprintf(text, sizeof text, "%d", pid);
+    const char *name = find_dir(text, path, &mount_len) == 0 ? strrchr(path, '/') : NULL;
+    int dir = name == NULL || !is_ours(name + 1) ? -1 : open_dir(path);
+    int64_t bytes = dir < 0 ? -1 : ruc_cgroup_memory(dir);
+    if (dir >= 0) {
+        close(dir);
+    }
+    return bytes;
+}
+
 /* Is it in that cgroup, so that a pidfd that was opened before is that of a member? */
 static bool is_member(int dir, int pid)
 {
@@ -394,16 +426,6 @@ int ruc_cgroup_remove(const char *path)
         close(dir);
     }
     return rmdir(path) == 0 || errno == ENOENT ? 0 : -errno;
-}
-
-/* "rucat-" and a uuid: somebody else's "rucat-x.slice" is not. */
-static bool is_ours(const char *name)
-{
-    if (strncmp(name, PREFIX, strlen(PREFIX)) != 0 || strlen(name) != strlen(PREFIX) + 36) {
-        return false;
-    }
-    name += strlen(PREFIX);
-    return strspn(name, "0123456789abcdef-") == 36 && name[8] == '-' && name[23] == '-';
 }
 
 int ruc_cgroup_clean(int64_t age_s)

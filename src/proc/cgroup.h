@@ -48,6 +48,9 @@ int64_t ruc_cgroup_oom_kills(int dir);
 /* Bytes of memory charged to it; -1: the kernel does not say. */
 int64_t ruc_cgroup_memory(int dir);
 
+/* The same for the cgroup of its own that a driver is in; -1 also when it is in none. */
+int64_t ruc_cgroup_memory_of(int pid);
+
 /* Removes it and what was made below it; 0 also when it is not there. -EBUSY: somebody is in it. */
 int ruc_cgroup_remove(const char *path);
 

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proc/cgroup.h"
+
 #define PROCESSES_MAX 65536
 #define DEPTH_MAX 256
 #define HELPER "rucat-engine"
@@ -159,11 +161,15 @@ int ruc_proc_usage(ruc_usage_t *usages, size_t n)
 {
     processes_t all = {0};
     long page = sysconf(_SC_PAGESIZE), second = sysconf(_SC_CLK_TCK);
-    int rc = read_all(&all);
+    bool *counted = calloc(n + 1, sizeof *counted); /* by their cgroup */
+    int rc = counted == NULL ? -ENOMEM : read_all(&all);
     for (size_t i = 0; i < n; i++) {
         usages[i] = (ruc_usage_t){.pid = usages[i].pid};
         if (rc == 0 && usages[i].pid > 0) {
             set_root(&all, &usages[i]);
+            int64_t bytes = ruc_cgroup_memory_of(usages[i].pid);
+            counted[i] = bytes >= 0;
+            usages[i].memory_bytes = bytes >= 0 ? (uint64_t)bytes : 0;
         }
     }
     for (size_t i = 0; rc == 0 && i < all.n; i++) {
@@ -171,9 +177,11 @@ int ruc_proc_usage(ruc_usage_t *usages, size_t n)
         if (owner != NULL) {
             owner->processes++;
             owner->cpu_ms += all.at[i].ticks * 1000 / (uint64_t)(second > 0 ? second : 100);
-            owner->memory_bytes += memory_of(&all.at[i], page > 0 ? page : 4096);
+            owner->memory_bytes +=
+                counted[owner - usages] ? 0 : memory_of(&all.at[i], page > 0 ? page : 4096);
         }
     }
+    free(counted);
     free(all.at);
     return rc;
 }

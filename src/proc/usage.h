@@ -10,7 +10,8 @@ typedef struct ruc_usage {
     int pid;         /* given: the driver's */
     int processes;   /* how many there are; 0: the driver is gone, the rest means nothing */
     uint64_t cpu_ms; /* user and system, of those that live and of children that were waited for */
-    uint64_t memory_bytes; /* proportional (Pss) where it can be read, else resident */
+    uint64_t memory_bytes; /* of its cgroup where the kernel counts it (with its part of the page
+                              cache), else proportional (Pss) where it can be read, else resident */
 } ruc_usage_t;
 
 /* Fills in `usages` (each has its `pid` set) for `n` drivers. To a driver belongs what descends
