@@ -17,15 +17,18 @@
 #include "core/metrics.h"
 #include "lua/dispatch.h"
 #include "lua/follow.h"
+#include "lua/guard.h"
 #include "lua/hold.h"
 #include "lua/job.h"
 #include "lua/monitor.h"
 #include "lua/scripts.h"
 #include "lua/state.h"
+#include "service.h"
 #include "statedir.h"
 
 #define ENGINES_END_MS 60000 /* embedded: longer than any stop ladder's usual grace */
 #define HURRY_MS 5000
+#define SOCKETS_MAX 8
 
 typedef struct serve {
     ruc_app_t app;
@@ -36,13 +39,43 @@ typedef struct serve {
     ruc_http_server_t *server;
     uv_signal_t term, interrupt, hup;
     uv_timer_t waiting; /* for the engines, while stopping */
+    uv_timer_t alive;   /* tells the service manager that the loop runs */
     uint64_t engines_until;
     char instance[RUC_UUID_SIZE], listen[300];
     bool loaded, signals, drained, engines_ended, stopping, finished;
     int load_rc, exit_code;
+    int sockets[SOCKETS_MAX], socket_count; /* that were handed over */
 } serve_t;
 
 static void finish(serve_t *serve);
+
+/* ---- the service manager ---- */
+
+static void tell_manager(const char *lines)
+{
+    int rc = ruc_service_notify(lines);
+    if (rc < 0) {
+        ruc_log(RUC_LOG_MAIN, RUC_WARN, "the service manager could not be told: %s",
+                uv_strerror(rc));
+    }
+}
+
+static void still_alive(uv_timer_t *timer)
+{
+    (void)timer;
+    tell_manager("WATCHDOG=1");
+}
+
+static void tell_ready(serve_t *serve)
+{
+    char lines[400];
+    uint64_t gap = ruc_service_watchdog_ms();
+    snprintf(lines, sizeof lines, "READY=1\nSTATUS=serving http://%s", serve->listen);
+    tell_manager(lines);
+    if (gap > 0) {
+        uv_timer_start(&serve->alive, still_alive, 0, gap);
+    }
+}
 
 /* ---- the end ---- */
 
@@ -73,6 +106,7 @@ static void finish(serve_t *serve)
     serve->finished = true;
     ruc_app_t *app = &serve->app;
     uv_close((uv_handle_t *)&serve->waiting, NULL);
+    uv_close((uv_handle_t *)&serve->alive, NULL);
     uv_close((uv_handle_t *)&serve->term, NULL);
     uv_close((uv_handle_t *)&serve->interrupt, NULL);
     uv_close((uv_handle_t *)&serve->hup, NULL);
@@ -116,6 +150,7 @@ static void stop(serve_t *serve)
     serve->stopping = true;
     app->closing = true;
     ruc_log(RUC_LOG_MAIN, RUC_INFO, again ? "hurrying" : "stopping");
+    tell_manager("STOPPING=1\nSTATUS=stopping");
     ruc_hold_end_all();
     ruc_follow_end_all();
     ruc_console_close();
@@ -168,6 +203,7 @@ static void set_levels(const ruc_config_t *config)
 static void config_changed(ruc_app_t *app)
 {
     set_levels(app->config);
+    ruc_guard_configure(app->config);
     ruc_job_bound((unsigned)ruc_config_number(app->config, "limits.jobs"));
     if (app->fleet != NULL) {
         ruc_fleet_set_log_max(app->fleet,
@@ -243,6 +279,38 @@ static ruc_http_limits_t limits_of(const ruc_config_t *config)
     return limits;
 }
 
+/* A socket that was handed over is held to the rule that `listen` is held to (config.c). */
+static int take_socket(serve_t *serve, int fd, ruc_why_t *why)
+{
+    char host[256];
+    int port, number = ruc_http_server_take(serve->server, fd, why);
+    if (number < 0) {
+        return number;
+    }
+    const char *address = ruc_http_server_address(serve->server, number);
+    if (ruc_config_text(&serve->config, "auth") == NULL &&
+        (ruc_config_address(address, host, &port) < 0 || !ruc_config_loopback(host))) {
+        return ruc_why_set(why, RUC_EINVALID,
+                           "the socket that was handed over listens on %s, which is not a loopback "
+                           "address: without authentication that needs auth = \"none\" written out",
+                           address);
+    }
+    return 0;
+}
+
+/* On the sockets of the service manager where there are some, else where the configuration says. */
+static int listen_all(serve_t *serve, ruc_why_t *why)
+{
+    int rc = 0;
+    for (int i = 0; i < serve->socket_count && rc == 0; i++) {
+        rc = take_socket(serve, serve->sockets[i], why);
+    }
+    if (serve->socket_count == 0) {
+        rc = ruc_http_server_listen(serve->server, ruc_config_text(&serve->config, "listen"), why);
+    }
+    return rc < 0 ? rc : 0;
+}
+
 static int open_server(serve_t *serve, ruc_why_t *why)
 {
     ruc_http_handlers_t handlers = {
@@ -252,13 +320,11 @@ static int open_server(serve_t *serve, ruc_why_t *why)
     if (serve->server == NULL) {
         return ruc_why_set(why, UV_ENOMEM, "not enough memory");
     }
-    int number =
-        ruc_http_server_listen(serve->server, ruc_config_text(&serve->config, "listen"), why);
-    if (number < 0) {
-        return number;
+    int rc = listen_all(serve, why);
+    if (rc < 0) {
+        return rc;
     }
-    snprintf(serve->listen, sizeof serve->listen, "%s",
-             ruc_http_server_address(serve->server, number));
+    snprintf(serve->listen, sizeof serve->listen, "%s", ruc_http_server_address(serve->server, 0));
     serve->app.listen = serve->listen;
     return ruc_statedir_address(&serve->dir, serve->listen, why);
 }
@@ -282,6 +348,7 @@ static void open_signals(serve_t *serve)
     uv_signal_init(&serve->loop, &serve->interrupt);
     uv_signal_init(&serve->loop, &serve->hup);
     uv_timer_init(&serve->loop, &serve->waiting);
+    uv_timer_init(&serve->loop, &serve->alive);
     serve->term.data = serve->interrupt.data = serve->hup.data = serve->waiting.data = serve;
     uv_signal_start(&serve->term, on_stop_signal, SIGTERM);
     uv_signal_start(&serve->interrupt, on_stop_signal, SIGINT);
@@ -293,7 +360,11 @@ static void open_signals(serve_t *serve)
 static int open_all(serve_t *serve, ruc_why_t *why)
 {
     ruc_app_t *app = &serve->app;
-    int rc = ruc_statedir_open(&serve->dir, &serve->config, why);
+    int rc = ruc_guard_open(&serve->loop, NULL);
+    if (rc < 0) {
+        return ruc_why_set(why, rc, "the watchdog cannot be started: %s", uv_strerror(rc));
+    }
+    rc = ruc_statedir_open(&serve->dir, &serve->config, why);
     if (rc < 0) {
         return rc;
     }
@@ -337,6 +408,9 @@ static void abandon(serve_t *serve)
 static void close_rest(serve_t *serve)
 {
     uv_run(&serve->loop, UV_RUN_DEFAULT);
+    ruc_dispatch_close();
+    ruc_guard_close();
+    uv_run(&serve->loop, UV_RUN_DEFAULT);
     ruc_idempotency_free(serve->app.keys);
     ruc_console_free();
     ruc_table_free(serve->app.table);
@@ -355,6 +429,8 @@ int ruc_cmd_serve(const ruc_flags_t *flags)
     static serve_t serve;
     ruc_why_t why = {""};
     serve.dir = (ruc_statedir_t){.lock = -1, .db_lock = -1};
+    /* Before any descriptor of our own could be taken for one of them. */
+    serve.socket_count = ruc_service_sockets(serve.sockets, SOCKETS_MAX);
     if (ruc_setup_places(&serve.places, flags->config_file, &why) < 0) {
         fprintf(stderr, "rucat: %s\n", why.text);
         return 1;
@@ -389,6 +465,7 @@ int ruc_cmd_serve(const ruc_flags_t *flags)
     } else {
         open_signals(&serve);
         ruc_scripts_keep(serve.app.scripts);
+        tell_ready(&serve);
         ruc_log(RUC_LOG_MAIN, RUC_INFO, "rucat %s serves http://%s, mode %s, state in %s, pid %d",
                 RUCAT_VERSION, serve.listen, mode, serve.dir.path, (int)uv_os_getpid());
     }

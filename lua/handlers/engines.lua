@@ -97,7 +97,8 @@ local function create(req)
   local engine, why, code = engines.create({
     name = request.name, type = request.type, platform = request.platform,
     version = request.version, config = request.config, labels = request.labels, env = request.env,
-    address = request.endpoint, owner = req.user.name, state = "Pending", desired = "Running",
+    address = request.endpoint, app = request.app, idle_timeout = request.idle_timeout,
+    ttl = request.ttl, owner = req.user.name, state = "Pending", desired = "Running",
     reason = "Starting", health = "unknown", epoch = 1, wanted_epoch = 1, idempotency = key,
   }, req.user.name, asked)
   if not engine then

@@ -11,6 +11,10 @@
 --     return nil, "you have five engines already", 429
 --   end
 
+---@param request rucat.Request
+---@param user rucat.User
+---@param counts { engines: integer, running: integer }
+---@return rucat.Request?, string?, integer?
 return function(request, user, counts)
   return request
 end

@@ -7,6 +7,10 @@
 -- Returns true, or false and why. Who may not read an engine is told that it is not there.
 -- If this file fails, the answer to everything is no until it is mended.
 
+---@param user rucat.User
+---@param verb rucat.Verb
+---@param engine rucat.Engine?
+---@return boolean, string?
 return function(user, verb, engine)
   if user.role == "admin" then
     return true

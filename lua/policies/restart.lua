@@ -44,6 +44,10 @@ local function failed_starts(history)
   return count
 end
 
+---@param engine rucat.Engine
+---@param exit rucat.Exit
+---@param history rucat.PastExit[]
+---@return rucat.RestartDecision
 local function restart(engine, exit, history)
   -- A batch job that has done its work is done.
   if engine.app and exit.code == 0 then

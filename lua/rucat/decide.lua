@@ -5,6 +5,7 @@ local engines, policy = rucat.store.engines, rucat.policy
 local answers = require("rucat.answers")
 local shipped_restart = require("policies.restart")
 local shipped_health = require("policies.health")
+local shipped_idle = require("policies.idle")
 
 local decide = {}
 
@@ -23,12 +24,16 @@ local function fell_back(e, name, why)
 end
 
 function decide.forget(id)
-  for _, name in ipairs { "restart", "health" } do
+  for _, name in ipairs { "restart", "health", "idle", "template" } do
     said[id .. "/" .. name] = nil
   end
 end
 
 decide.is_reason = answers.is_reason
+
+local function is_count(value)
+  return type(value) == "number" and value >= 0 and value < math.huge
+end
 
 -- { restart =, delay =, reason = }, and true when the shipped policy had to say it
 function decide.restart(e, engine, exit, history)
@@ -87,6 +92,40 @@ function decide.unhealthy(e, engine, why)
   end
   fell_back(e, "health", ok and "unhealthy must return restart, stop or ignore" or action)
   return shipped_health.unhealthy(engine, why)
+end
+
+-- Who uses it, as its template says: { streams =, idle_for = }; nil when it does not know.
+function decide.activity(e, engine, timeout)
+  local ok, activity, why = policy.activity(engine, timeout)
+  if not ok then
+    fell_back(e, "template", "activity: " .. activity)
+    return nil
+  end
+  if activity == nil then
+    return nil, why
+  end
+  if type(activity) ~= "table" or not is_count(activity.streams)
+    or activity.idle_for ~= nil and not is_count(activity.idle_for) then
+    fell_back(e, "template", "activity must return { streams = number, idle_for = seconds }")
+    return nil
+  end
+  said[e.id .. "/template"] = nil
+  return activity
+end
+
+-- "keep"; or "stop", why and a reason
+function decide.idle(e, engine, activity)
+  local ok, action, why, reason = policy.idle(engine, activity)
+  if ok and (action == "keep" or action == "stop") then
+    said[e.id .. "/idle"] = nil
+    return action, why, decide.is_reason(reason) and reason or "IdleTimeout"
+  end
+  if ok then
+    policy.nonsense("idle")
+  end
+  fell_back(e, "idle", ok and "check must return keep, or stop and why" or action)
+  action, why, reason = shipped_idle.check(engine, activity)
+  return action, why, reason or "IdleTimeout"
 end
 
 return decide

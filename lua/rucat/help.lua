@@ -85,7 +85,7 @@ rucat.fs.read(name) -> text; nil, message, code. Waits. Files below the script d
   STATE_DIR/shared, at most 1 MiB]==],
 
   ["rucat.http"] = [==[
-rucat.http.request{url=, method=, headers=, body=, timeout=} -> {status=, headers=, body=}; nil,
+rucat.http.request{url=, method=, headers=, body=, timeout=, http2=} -> {status=, headers=, body=}; nil,
   message, code. Waits
 rucat.http.stream{url=, method=, headers=, body=} -> stream; stream.status, stream:read() waits for
   the next piece (nil at the end), stream:close()
@@ -115,7 +115,7 @@ rucat.process.spawn{argv=, env=, cwd=, input=, stdout=, stderr=, keep=} -> p; ni
   p:kill([signal])  p:pid()  p:output() -> out, err  p:close()]==],
 
   ["rucat.server"] = [==[
-rucat.server.info() -> {instance=, listen=, mode=, version=}
+rucat.server.info() -> {cpus=, instance=, listen=, mode=, version=}
 rucat.server.ready() -> true; false, why
 rucat.server.scripts() -> generation, files, last error
 rucat.server.reload() -> what changed; nil, what is wrong. Waits
@@ -152,6 +152,7 @@ rucat.store.keys.release(key)       it made none]==],
 
   ["rucat.tcp"] = [==[
 rucat.tcp.connect(host, port [, seconds]) -> true; nil, message, code. Waits
+rucat.tcp.connections(port) -> how many there are to that port of this machine; nil, message, code. Waits
 rucat.tcp.exchange(host, port, text [, seconds]) -> all that came back; for `rucat run` only]==],
 
   ["rucat.timer"] = [==[

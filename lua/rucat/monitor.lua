@@ -9,24 +9,47 @@ local engines, driver, policy, clock = rucat.store.engines, rucat.driver, rucat.
 local null = rucat.json.null
 local context = require("rucat.context")
 local decide = require("rucat.decide")
+local turns = require("rucat.turns")
 
 local HISTORY_MAX = 32
 local AGAIN = 0
 local MESSAGE_MAX = 8192 -- bytes
 
--- Per engine: busy and again (one look at a time), probing, failures, next_probe, started (the epoch
--- that this server started), answer, shipped
--- and answer_epoch (the restart policy's, until it is written).
+-- Per engine: busy and again (one look at a time), probing, failures, next_probe and next_idle (when
+-- to ask again), used (when somebody used it last; these three on the monotonic clock), started (the
+-- epoch that this server started), answer, shipped and answer_epoch (the restart policy's, until
+-- it is written).
 local memory = {}
 
 local function mind(id)
   local m = memory[id]
   if not m then
-    m = { failures = 0, next_probe = 0 }
+    -- An engine that was there before this server: its first probe comes some time within the interval,
+    -- so that those of a thousand that are adopted together are spread.
+    local now, interval = clock.monotonic(), decide.health_numbers()
+    m = { failures = 0, next_probe = now + math.random() * math.min(interval, 10), next_idle = now, used = now }
     memory[id] = m
   end
   return m
 end
+
+local cpus = rucat.server.info().cpus
+
+-- How many drivers may be starting at a time, and how many probes be under way.
+local function most_starts()
+  local most = rucat.server.config("limits").starts
+  return most > 0 and most or math.max(4, 2 * cpus)
+end
+
+local function most_probes()
+  return math.max(1, rucat.server.config("limits").probes)
+end
+
+local function look_again(id)
+  driver.put(id, 0)
+end
+
+local starts, probes = turns.new(most_starts, look_again), turns.new(most_probes, look_again)
 
 -- Sets m[field] as long as what is returned is not closed: also when the job is ended in the middle.
 local function during(m, field)
@@ -124,6 +147,13 @@ local ended_by_itself
 -- Writes the intent to start `epoch` and starts its driver. A record in Pending without a driver is
 -- an intent that was not carried out: the same epoch is started again.
 local function begin(e, automatic)
+  if not starts:take(e.id) then
+    local waits = ("waits for its turn: %d others are starting (limits.starts)"):format(starts.count)
+    if e.state == "Pending" and e.message:sub(1, 9) ~= waits:sub(1, 9) then
+      write(e, { message = waits })
+    end
+    return
+  end
   local anew = e.state == "Pending" and e.instance ~= ""
   local epoch = e.state == "Pending" and e.epoch or math.max(e.wanted_epoch, e.epoch + 1)
   local instance = anew and e.instance or clock.uuid()
@@ -134,7 +164,7 @@ local function begin(e, automatic)
     write(e, changes)
     return
   end
-  if not anew or e.driver ~= plan.driver then
+  if not anew or e.driver ~= plan.driver or e.message ~= "" then
     e = write(e, {
       state = "Pending", reason = "Starting", message = "", health = "unknown", endpoint = null,
       ui = null, started_at = null, stopped_at = null, next_start_at = null, epoch = epoch,
@@ -174,6 +204,7 @@ end
 local function came_up(e, seen)
   local m = mind(e.id)
   m.failures, m.next_probe = 0, 0
+  m.used, m.next_idle = clock.monotonic(), clock.monotonic()
   local at = seen.ready or clock.now()
   if seen.started then
     driver.count_start(math.max(0, at - seen.started))
@@ -206,7 +237,7 @@ end
 -- Why a driver that nobody asked to end has ended, and in words.
 local function cause(e, seen)
   local words = seen.why ~= "" and seen.why or how(seen.exit)
-  if seen.tail ~= "" then
+  if seen.tail ~= "" and seen.exit.code ~= 0 then -- who ends well has nothing to explain
     words = words .. "\n" .. seen.tail
   end
   if e.ending ~= "" and e.ending ~= "StoppedByUser" then
@@ -294,8 +325,8 @@ local function ended(e, seen)
     changes.exit, changes.desired = exit_record(seen.exit), "Deleted"
     after = write(e, changes)
   elseif e.desired == "Stopped" then
-    local changes = stopped(e.ending ~= "" and e.ending or "StoppedByUser",
-      e.ending == "Unhealthy" and e.message or "")
+    local ending = e.ending ~= "" and e.ending or "StoppedByUser"
+    local changes = stopped(ending, ending ~= "StoppedByUser" and e.message or "")
     changes.exit = exit_record(seen.exit)
     after = write(e, changes)
   elseif e.wanted_epoch > e.epoch then -- a restart that was asked for
@@ -319,8 +350,8 @@ local function ask_to_end(e, seen)
     if e then
       driver.stop(e.id)
     end
-  elseif seen.phase ~= "stopping" then
-    driver.stop(e.id)
+  elseif seen.phase ~= "stopping" or (seen.beat_age or 0) > 3 * (e.plan.beat or 10) + 1 then
+    driver.stop(e.id) -- also once more to one that is stopping and has fallen silent
   end
 end
 
@@ -340,6 +371,7 @@ local function act_on_unhealthy(e, why)
   end
 end
 
+-- Asks the engine how it is. A job of its own: a slow probe delays nobody else.
 local function probe_once(id, m, interval, timeout, failures)
   local e = engines.get(id)
   local ok, why = false, "no heartbeat of rucat-engine"
@@ -371,30 +403,132 @@ local function probe_once(id, m, interval, timeout, failures)
   end
 end
 
--- A job of its own: a slow probe delays nobody else.
 local function probe(id)
   local m = mind(id)
   local probing <close> = during(m, "probing") -- luacheck: ignore
+  local turn <close> = setmetatable({}, { __close = function() probes:give(id) end }) -- luacheck: ignore
   local interval, timeout, failures = decide.health_numbers()
   local fine, why = pcall(probe_once, id, m, interval, timeout, failures)
   if not fine then
     rucat.log.error("probing engine %s failed: %s", id, words_of(why))
   end
   m.next_probe = clock.monotonic() + interval
-  driver.put(id, interval)
+  m.probing = false
+  look_again(id)
+end
+
+-- ---- idle, and time to live ----
+
+-- Seconds since somebody asked for the start.
+local function age(e)
+  return math.max(0, clock.now() - clock.parse(e.asked_at or e.created_at))
+end
+
+-- The port of an endpoint on this machine.
+local function own_port(endpoint)
+  local host, port = (endpoint or ""):match("^%a+://%[?([^/%]]-)%]?:(%d+)")
+  return (host == "127.0.0.1" or host == "localhost" or host == "::1") and math.tointeger(tonumber(port)) or nil
+end
+
+-- Who uses it: as its template says, else how many connections there are to its port. Where nobody
+-- can tell it counts as used.
+local function activity_of(e, m)
+  local activity = decide.activity(e, copy(e), 10)
+  if not activity then
+    local port = own_port(e.endpoint)
+    activity = { streams = port and rucat.tcp.connections(port) or 1 }
+  end
+  local now = clock.monotonic()
+  if activity.streams > 0 then
+    m.used = now
+  end
+  return { streams = activity.streams, idle_for = activity.idle_for or now - m.used, age = age(e) }
+end
+
+-- Asks the idle policy, and stops the engine if it says so.
+local function idle_once(id, m)
+  local e = engines.get(id)
+  if not e or e.state ~= "Running" or e.ending ~= "" or e.desired ~= "Running" then
+    return
+  end
+  local activity = activity_of(e, m)
+  m.idle_for = activity.idle_for
+  local action, why, reason = decide.idle(e, copy(e), activity)
+  local now = engines.get(id)
+  if action ~= "stop" or not now or now.state ~= "Running" or now.epoch ~= e.epoch or now.ending ~= ""
+    or now.desired ~= "Running" or now.wanted_epoch ~= e.wanted_epoch then
+    return
+  end
+  why = why ~= nil and words_of(why) or ""
+  if write(now, { desired = "Stopped", wanted_epoch = now.epoch, ending = reason, reason = "Stopping",
+    message = why }, { kind = "policy", reason = reason, message = why }) then
+    driver.stop(id)
+  end
+end
+
+-- When to ask again: in time for what the engine was given, and now and then.
+local function idle_interval(e, m)
+  local wait = math.min(60, 6 * rucat.server.config("monitor").interval)
+  if e.idle_timeout then
+    wait = math.min(wait, math.max(0.5, e.idle_timeout - (m.idle_for or 0)))
+  end
+  return e.ttl and math.min(wait, math.max(0.05, e.ttl - age(e))) or wait
+end
+
+local function ask_idle(id)
+  local m = mind(id)
+  local asking <close> = during(m, "asking") -- luacheck: ignore
+  local fine, why = pcall(idle_once, id, m)
+  if not fine then
+    rucat.log.error("asking who uses engine %s failed: %s", id, words_of(why))
+  end
+  local e = engines.get(id)
+  m.next_idle = clock.monotonic() + (e and idle_interval(e, m) or 60)
+  m.asking = false
+  look_again(id)
+end
+
+-- An engine that is to be started again, or comes up slowly: only its time to live counts.
+local function outlived(e)
+  if not e.ttl then
+    return false
+  end
+  local action, why, reason = decide.idle(e, copy(e), { streams = 0, idle_for = 0, age = age(e) })
+  if action ~= "stop" then
+    return false
+  end
+  why = why ~= nil and words_of(why) or ""
+  local note = { kind = "policy", reason = reason, message = why }
+  if e.state == "Stopped" then
+    local changes = stopped(reason, why)
+    changes.stopped_at, changes.wanted_epoch = nil, e.epoch
+    write(e, changes, note)
+  else
+    write(e, { desired = "Stopped", wanted_epoch = e.epoch, ending = reason, message = why }, note)
+  end
+  return true
 end
 
 -- ---- one look ----
 
+-- A probe's own connection would look like somebody's use: one after the other.
 local function look_running(e)
   local m = mind(e.id)
-  local wait = m.next_probe - clock.monotonic()
-  if wait > 0 then
-    return wait
+  local now = clock.monotonic()
+  if m.probing or m.asking then
+    return -- they look again when they are done
   end
-  if not m.probing and not driver.spawn(probe, e.id) then
-    return 1 -- too many jobs just now
+  if m.next_probe <= now then
+    if probes:take(e.id) and not driver.spawn(probe, e.id) then
+      probes:give(e.id)
+      return 1 -- too many jobs just now
+    end
+    return
   end
+  if m.next_idle <= now then
+    return not driver.spawn(ask_idle, e.id) and 1 or nil
+  end
+  return math.min(m.next_probe, m.next_idle) - now
 end
 
 -- A record that says there is a driver, Pending or Running.
@@ -404,8 +538,7 @@ local function look_live(e)
     if unwanted and e.desired ~= "Running" then
       return ended(e, { exit = {}, tail = "", why = "" })
     end
-    begin(e, false)
-    return
+    return begin(e, false)
   end
   if not driver.has(e.id) then
     local ok, why = driver.adopt(e)
@@ -423,7 +556,7 @@ local function look_live(e)
     if unwanted or e.state == "Running" then
       return ended(e, { exit = {}, tail = "", why = "its driver is gone without a trace" })
     end
-    begin(e, false)
+    return begin(e, false)
   elseif seen.phase == "ended" then
     return ended(e, seen)
   elseif unwanted then
@@ -433,6 +566,8 @@ local function look_live(e)
     return came_up(e, seen) and AGAIN
   elseif e.state == "Running" and seen.phase == "ready" then
     return look_running(e)
+  elseif seen.phase == "starting" and e.ttl then
+    return outlived(e) and AGAIN or math.max(0.05, e.ttl - age(e))
   end
 end
 
@@ -455,10 +590,12 @@ local function look_stopped(e)
     return
   elseif e.wanted_epoch > e.epoch then
     begin(e, false)
+  elseif outlived(e) then
+    return
   elseif e.next_start_at then
     local wait = clock.parse(e.next_start_at) - clock.now()
     if wait > 0 then
-      return wait
+      return e.ttl and math.min(wait, math.max(0.05, e.ttl - age(e))) or wait
     end
     begin(e, true)
   else
@@ -471,6 +608,7 @@ local function look(id)
   if not e then
     driver.forget(id)
     decide.forget(id)
+    starts:give(id)
     memory[id] = nil
     return
   end
@@ -490,6 +628,10 @@ local function attend(id)
   end
   local busy <close> = during(m, "busy") -- luacheck: ignore
   local fine, wait = pcall(look, id)
+  local e = engines.get(id)
+  if not e or e.state ~= "Pending" or e.instance == "" then
+    starts:give(id) -- it is up, or has ended
+  end
   if not fine then
     rucat.log.error("reconciling engine %s failed: %s", id, words_of(wait))
     driver.put(id, 5)

@@ -99,6 +99,63 @@ function check.endpoint(value)
   end
 end
 
+-- A batch job: what is run, instead of a server.
+function check.app(value)
+  if not is_map(value) then
+    return "expected an object { resource, class, args }"
+  end
+  for field in pairs(value) do
+    if field ~= "resource" and field ~= "class" and field ~= "args" then
+      return ("unknown field '%s'; there are resource, class, args"):format(field)
+    end
+  end
+  local function plain(text, most)
+    return type(text) == "string" and #text >= 1 and (utf8.len(text) or #text) <= most and not text:find("%c")
+  end
+  if not plain(value.resource, 4096) or value.resource:find("^[ -]") then
+    return "resource: expected the path or address of a jar or a Python file"
+  elseif value.class ~= nil and value.class ~= null
+    and (not plain(value.class, 512) or not value.class:find("^[%a_$][%w_$.]*$")) then
+    return "class: expected the name of a class"
+  elseif value.args ~= nil and value.args ~= null then
+    if not is_list(value.args) or #value.args > 200 then
+      return "args: expected a list of at most 200 texts"
+    end
+    for i, arg in ipairs(value.args) do
+      if type(arg) ~= "string" or (utf8.len(arg) or #arg) > 4096 or arg:find("\0", 1, true) then
+        return ("args: item %d: expected a text of at most 4096 characters without NUL"):format(i)
+      end
+    end
+  end
+  local function given(field)
+    return field ~= null and field or nil
+  end
+  return nil, { resource = value.resource, class = given(value.class), args = given(value.args) }
+end
+
+-- Digits before the unit, so that a schema can say the same.
+local DIGITS = { ms = 12, s = 9, m = 7, h = 6, d = 4 }
+
+-- A number of seconds, or a text with a unit. The second value: it in seconds.
+function check.idle_timeout(value)
+  local wrong = "expected a duration above 0: a number of seconds, or 10ms, 30s, 5m, 2h, 1d"
+  local seconds = value
+  if type(value) == "string" then
+    local whole, rest, unit = value:match("^(%d+)(%.?%d*)(%a*)$")
+    local most = DIGITS[unit == "" and "s" or unit or ""]
+    if not most or #whole > most or rest == "." or #rest > (unit == "ms" and 0 or 4) then
+      return wrong
+    end
+    seconds = rucat.clock.duration(value)
+  end
+  if type(seconds) ~= "number" or not (seconds >= 0.001 and seconds <= 1e9) then
+    return wrong
+  end
+  return nil, math.tointeger(seconds) or seconds
+end
+
+check.ttl = check.idle_timeout
+
 -- The same, as JSON Schema (for OpenAPI).
 
 local array = rucat.json.array
@@ -124,6 +181,22 @@ end
 local config_schema = map_schema(1000, { anyOf = array {
   word_schema, { type = "boolean" }, { type = "number" } } })
 
+local app_schema = {
+  type = array { "object", "null" }, required = array { "resource" }, additionalProperties = false,
+  properties = {
+    resource = { type = "string", minLength = 1, maxLength = 4096,
+      pattern = "^[^\\u0000-\\u0020\\u007f-][^\\u0000-\\u001f\\u007f]*$" },
+    class = { type = may_be_null, minLength = 1, maxLength = 512, pattern = "^[A-Za-z_$][A-Za-z0-9_$.]*$" },
+    args = { type = array { "array", "null" }, maxItems = 200,
+      items = { type = "string", maxLength = 4096, pattern = "^[^\\u0000]*$" } },
+  },
+}
+
+local duration_schema = { anyOf = array {
+  { type = "number", minimum = 0.001, maximum = 1e9 }, { type = "null" },
+  { type = "string", pattern = "^(?=[0-9.]*[1-9])([0-9]{1,9}(\\.[0-9]{1,3})?s?|[0-9]{1,12}ms"
+    .. "|[0-9]{1,7}(\\.[0-9]{1,3})?m|[0-9]{1,6}(\\.[0-9]{1,3})?h|[0-9]{1,4}(\\.[0-9]{1,3})?d)$" } } }
+
 -- What may be asked for: a type and a platform that some template serves (`templates`: their names).
 -- What is not said is the default's.
 local function template_schemas(templates, defaults)
@@ -145,6 +218,7 @@ local function template_schemas(templates, defaults)
     if platform == "external" then
       needed[#needed + 1] = "endpoint"
       fields.endpoint = { type = "string" }
+      fields.app = { type = "null" }
     else
       fields.endpoint = { type = "null" }
     end
@@ -168,6 +242,7 @@ function validate.schema(templates, defaults)
         pattern = "^(?!RUCAT_INSTANCE$|RUCAT_EPOCH$)[A-Za-z_][A-Za-z0-9_]*$" }),
       endpoint = { type = may_be_null, maxLength = 1024,
         pattern = "^[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9._-]+:[0-9]+$" },
+      app = app_schema, idle_timeout = duration_schema, ttl = duration_schema,
     },
     anyOf = template_schemas(templates, defaults),
   }
@@ -187,8 +262,6 @@ function validate.compat_schema(templates)
   }
 end
 
-local later = { app = true, idle_timeout = true, ttl = true }
-
 -- The list of what is wrong with a body that is to create an engine; empty when it is fine. The body
 -- is a table from JSON; fields that are null count as not given and are taken out.
 function validate.create(body)
@@ -205,14 +278,14 @@ function validate.create(body)
       wrong("", "expected an object")
     elseif value == null then
       body[field] = nil
-    elseif later[field] then
-      wrong(field, "not supported in this build")
     elseif not check[field] then
       wrong(field, "unknown field")
     else
-      local message = check[field](value)
+      local message, read = check[field](value)
       if message then
         wrong(field, message)
+      elseif read ~= nil then
+        body[field] = read
       end
     end
   end
@@ -223,6 +296,9 @@ function validate.create(body)
     wrong("endpoint", "only for platform external")
   elseif body.platform == "external" and body.endpoint == nil then
     wrong("endpoint", "missing: platform external needs the engine's address")
+  end
+  if body.app ~= nil and body.platform == "external" then
+    wrong("app", "not for platform external: rucat starts nothing there")
   end
   table.sort(errors, function(a, b) return a.field < b.field end)
   return errors

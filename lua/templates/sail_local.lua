@@ -2,7 +2,12 @@
 -- A new engine type is a file like this one and nothing else.
 
 return {
+  ---@param engine rucat.Engine
+  ---@param ctx rucat.Context
   submit = function(engine, ctx)
+    if engine.app then
+      return nil, "AppUnsupported", "sail runs no batch jobs"
+    end
     if engine.version then
       return nil, "VersionUnavailable", "sail has one version: the one that is installed"
     end

@@ -1,9 +1,11 @@
--- spark_local.lua: Apache Spark on this machine, one JVM, serving Spark Connect.
+-- spark_local.lua: Apache Spark on this machine, one JVM: a Spark Connect server, or a batch job
+-- (engine.app) that runs to its end.
 --
 -- spark-submit is run directly (it becomes the JVM, so signals reach it). Spark chooses its ports
 -- itself and rucat reads them from the log. All settings, secrets among them, go into a file that
 -- only the owner may read, never onto the command line.
 
+local spark_ui = require("rucat.spark_ui")
 local connect_server = "org.apache.spark.sql.connect.service.SparkConnectServer"
 
 -- A value of spark.conf: one line; backslashes and line breaks are escaped as Java's properties want.
@@ -12,6 +14,8 @@ local function property(value)
 end
 
 return {
+  ---@param engine rucat.Engine
+  ---@param ctx rucat.Context
   submit = function(engine, ctx)
     if not ctx.spark_home then
       if engine.version then
@@ -52,14 +56,18 @@ return {
     local env = { SPARK_NO_DAEMONIZE = "1", SPARK_LOCAL_IP = "127.0.0.1", JAVA_HOME = ctx.java_home }
     for name, value in pairs(engine.env) do env[name] = value end
 
+    local argv = { ctx.spark_home .. "/bin/spark-submit", "--properties-file", ctx.run .. "/spark.conf" }
+    local job = engine.app
+    local class = job and job.class or not job and connect_server
+    if class then
+      table.move({ "--class", class }, 1, 2, #argv + 1, argv)
+    end
+    argv[#argv + 1] = job and job.resource or "spark-internal"
+    table.move(job and job.args or {}, 1, job and job.args and #job.args or 0, #argv + 1, argv)
+
     return {
       driver = "process",
-      argv = {
-        ctx.spark_home .. "/bin/spark-submit",
-        "--class", connect_server,
-        "--properties-file", ctx.run .. "/spark.conf",
-        "spark-internal",
-      },
+      argv = argv,
       env = env,
       files = {
         ["spark.conf"] = table.concat(lines, "\n") .. "\n",
@@ -73,13 +81,21 @@ appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d{yy/MM/dd HH:mm:ss} %p %c{1}: %m%n%ex
 ]],
       },
-      ready = {
+      ready = not job and {
         log = "Spark Connect server started at: .*:(%d+)",
         ui_log = "Successfully started service 'SparkUI' on port (%d+)",
         tcp = true,
         timeout = 120,
-      },
+      } or nil, -- a batch job is there as soon as its process is
       stop = { signal = "TERM", grace = 30 },
     }
+  end,
+
+  -- Who uses it? May wait.
+  activity = function(engine)
+    if engine.app then
+      return { streams = 1 } -- it works as long as it runs
+    end
+    return spark_ui.activity(engine)
   end,
 }

@@ -148,11 +148,35 @@ describe("REST", function()
     assert.are.same({ name = true, type = true, extra = true }, fields)
   end)
 
-  it("refuses by name what this build does not have", function()
-    for field, value in pairs({ idle_timeout = 60, ttl = "5m", app = { resource = "x.jar" } }) do
-      local message = field_error({ name = "later", type = "test", [field] = value }, field)
-      assert.matches("not supported in this build", message, 1, true)
+  it("takes durations as numbers and as texts, and says what it took in seconds", function()
+    local took = {}
+    for i, value in ipairs({ 60, 0.5, "90", "1500ms", "30s", "5m", "2h", "1d", "1.5h" }) do
+      local status, engine = s:json("POST", "/v1/engines", { name = "timed-" .. i, type = "test", ttl = value })
+      assert.are.equal(201, status)
+      took[i] = engine.ttl
+      s:json("DELETE", "/v1/engines/timed-" .. i)
     end
+    assert.are.same({ 60, 0.5, 90, 1.5, 30, 300, 7200, 86400, 5400 }, took)
+    assert.are.equal("integer", math.type(took[5]))
+    for _, value in ipairs({ 0, -1, "0s", "5 m", "soon", "", "1e3", "1.2345s", true, 1e10, "1.5ms" }) do
+      assert.matches("expected a duration", field_error({ name = "x", type = "test", idle_timeout = value },
+        "idle_timeout"), 1, true)
+    end
+  end)
+
+  it("names what is wrong with a batch job", function()
+    local function of(app)
+      return field_error({ name = "job", type = "test", app = app }, "app")
+    end
+    assert.matches("expected an object", of("x.jar"), 1, true)
+    assert.matches("resource: expected", of({ class = "a.B" }), 1, true)
+    assert.matches("resource: expected", of({ resource = "--conf" }), 1, true)
+    assert.matches("class: expected", of({ resource = "x.jar", class = "a b" }), 1, true)
+    assert.matches("args: expected a list", of({ resource = "x.jar", args = "a" }), 1, true)
+    assert.matches("args: item 2: expected a text", of({ resource = "x.jar", args = { "a", 1 } }), 1, true)
+    assert.matches("unknown field 'main'", of({ resource = "x.jar", main = "a" }), 1, true)
+    assert.matches("not for platform external", field_error({ name = "job", type = "test", platform = "external",
+      endpoint = "sc://127.0.0.1:1", app = { resource = "x.jar" } }, "app"), 1, true)
   end)
 
   it("names the templates there are when there is none for a type", function()

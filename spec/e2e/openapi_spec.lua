@@ -97,12 +97,19 @@ end }]] },
       return
     end
     local phases = support.sanitized and "coverage" or "coverage,fuzzing,stateful"
-    local exit, out, err = support.run({
+    local exit, out, err
+    for _ = 1, 3 do
+      exit, out, err = support.run({
       schemathesis, "--config-file", "schemathesis.toml", "run", s.url .. "/openapi.json", "--phases", phases,
       "--max-examples", "12", "--workers", "2", "--no-color",
     }, { cwd = "spec/support/schemathesis", timeout = 150,
          env = { HOME = s.dir, LANG = "C.UTF-8", PYTHONDONTWRITEBYTECODE = "1",
                 HYPOTHESIS_STORAGE_DIRECTORY = s.dir .. "/hypothesis" } })
+      -- A fault of CPython 3.11's own parser when two threads use it (gh-106905): not our answer.
+      if not out:find("AST constructor recursion depth mismatch", 1, true) then
+        break
+      end
+    end
     assert.are.same({ code = 0 }, exit, out .. err)
     local selected, tested = out:match("Selected: (%d+)/.-Tested: (%d+)")
     assert.is_true(tonumber(tested) > 25 and tested == selected, out)

@@ -118,3 +118,58 @@ describe("a spark engine", function()
     s:until_no_driver(45)
   end)
 end)
+
+describe("Spark's own Python", function()
+  -- The interpreter that has PySpark: the folder that SPARK_HOME is in says which.
+  local python = home:match("^(.*)/lib/python[%d.]+/site%-packages/pyspark$")
+  python = python and python .. "/bin/python" or "python3"
+  local small = { ["spark.master"] = "local[1]", ["spark.driver.memory"] = "512m" }
+
+  local QUERY = [[
+import sys
+from pyspark.sql import SparkSession
+spark = SparkSession.builder.remote(sys.argv[1]).getOrCreate()
+print(spark.range(10).count(), flush=True)
+spark.sql("select java_method('java.lang.Thread', 'sleep', cast(%d as bigint)) from range(1)").collect()
+print("done", flush=True)
+]]
+
+  it("runs a batch job to its end, with its exit code", function()
+    local s <close> = support.start({ config = { spark = { home = home } } })
+    support.write(s.dir .. "/job.py", [[
+import sys
+from pyspark.sql import SparkSession
+spark = SparkSession.builder.getOrCreate()
+print("COUNTED", spark.range(1000).count(), sys.argv[1:], flush=True)
+spark.stop()
+sys.exit(int(sys.argv[1]))
+]])
+    s:scripts({ ["policies/restart.lua"] = [[return function(engine, exit)
+      return { restart = false, reason = exit.code == 0 and "Completed" or nil }
+    end]] })
+    assert.equal(200, (s:reload()))
+    for code, reason in pairs({ [0] = "Completed", [7] = "Exited" }) do
+      s:create({ name = "job-" .. code, type = "spark", config = small, env = { PYSPARK_PYTHON = python },
+        app = { resource = s.dir .. "/job.py", args = { tostring(code), "two words" } } })
+      local e = s:until_state("job-" .. code, "Stopped", reason, 120)
+      assert.equal(code, e.exit.code)
+      assert.equal("Stopped", e.desired)
+      assert.equal(rucat.json.null, e.endpoint)
+      assert.matches(("COUNTED 1000 ['%d', 'two words']"):format(code),
+        s:http("GET", "/v1/engines/job-" .. code .. "/logs").body, 1, true)
+    end
+  end)
+
+  it("is not idle while a query runs, by the word of Spark's REST API, and is after it", function()
+    local s <close> = support.start({ config = { spark = { home = home }, monitor = { interval = 1 } } })
+    s:create({ name = "spark", type = "spark", config = small, idle_timeout = 6 })
+    local e = s:until_state("spark", "Running", "Ready", 120)
+    local client <close> = assert(rucat.process.spawn({ argv = { python, "-c", QUERY:format(12000), e.endpoint } }))
+    local exit = assert(client:wait(100))
+    local out, err = client:output()
+    assert.same({ code = 0 }, exit, err)
+    assert.equal("10\ndone\n", out)
+    e = s:until_state("spark", "Stopped", "IdleTimeout", 60)
+    assert.matches("nobody has used it for %d+ s", e.message)
+  end)
+end)

@@ -140,7 +140,8 @@ end
 
 -- Starts the process; does not wait for it.
 function server:spawn(argv)
-  local words = { server.binary, "serve", "-c", self.config_file }
+  local words = table.move(self.prefix, 1, #self.prefix, 1, {})
+  table.move({ server.binary, "serve", "-c", self.config_file }, 1, 4, #words + 1, words)
   table.move(argv or {}, 1, #(argv or {}), #words + 1, words)
   os.remove(self.state_dir .. "/address")
   self.process = assert(rucat.process.spawn({
@@ -178,7 +179,7 @@ function server:scripts(files)
 end
 
 -- Options: mode ("local"), config (a table laid over ours, or a whole text), scripts, env, template
--- (false: without "test_local.lua"), wait (false: do not wait until it is ready).
+-- (false: without "test_local.lua"), prefix (a program and its arguments that start ours), wait (false: do not wait until it is ready).
 function server.start(options)
   options = options or {}
   local dir = server.tempdir()
@@ -188,6 +189,7 @@ function server.start(options)
     script_dir = dir .. "/scripts",
     config_file = dir .. "/rucat.lua",
     env = options.env,
+    prefix = options.prefix or {},
   }, server)
   local config = {
     mode = options.mode or "local",

@@ -1,8 +1,4 @@
-/* session.c - see session.h.
- *
- * A line that never waits would stop the server for everybody. Until jobs have budgets of their
- * own, a count hook looks at how long the loop has stood still and ends the line after STAND_MS;
- * once it has, it looks at every instruction, so that no pcall outlives it. */
+/* session.c - see session.h. A line that never waits is ended by its budget (lua/guard.h). */
 #include "console/session.h"
 
 #include <lauxlib.h>
@@ -16,9 +12,6 @@
 #include "lua/generation.h"
 #include "lua/job.h"
 
-#define STAND_MS 2000
-#define COUNT 100000 /* instructions between two looks at the clock */
-
 struct ruc_session {
     ruc_conn_t *conn;
     ruc_vm_t *vm;
@@ -29,19 +22,6 @@ struct ruc_session {
     bool done_early;           /* it has ended before ruc_job_start returned */
     int columns;
 };
-
-static void guard(lua_State *L, lua_Debug *ar)
-{
-    (void)ar;
-    uint64_t now = uv_hrtime() / 1000000, turn = uv_now(ruc_vm_of(L)->app->loop);
-    if (now > turn + STAND_MS) {
-        lua_sethook(L, guard, LUA_MASKCOUNT, 1);
-        luaL_error(L, "ended: it ran %d s without waiting, and nothing else is served meanwhile",
-                   STAND_MS / 1000);
-    } else if (lua_gethookcount(L) != COUNT) {
-        lua_sethook(L, guard, LUA_MASKCOUNT, COUNT);
-    }
-}
 
 /* ---- the state ---- */
 
@@ -78,7 +58,6 @@ ruc_session_t *ruc_session_new(ruc_conn_t *conn, ruc_fileset_t *files, ruc_why_t
         free(session);
         return NULL;
     }
-    lua_sethook(session->vm->L, guard, LUA_MASKCOUNT, COUNT); /* coroutines inherit it */
     if (ruc_vm_protect(session->vm, load_library, session, why) < 0) {
         ruc_session_free(session);
         return NULL;
@@ -221,7 +200,9 @@ static int line_over(lua_State *L, int status, lua_KContext ctx)
 {
     ruc_session_t *session = (ruc_session_t *)ctx;
     bool ok = status == LUA_OK || status == LUA_YIELD;
-    if (ok) {
+    if (!ok) {
+        ruc_guard_check(L); /* "not enough memory" says less than what is raised here */
+    } else {
         int n = lua_gettop(L) - 2;
         lua_rawgeti(L, LUA_REGISTRYINDEX, session->format);
         lua_insert(L, 3);
@@ -348,7 +329,9 @@ int ruc_session_complete(ruc_session_t *session, const char *text, size_t len, r
     lua_State *L = session->vm->L;
     completing_t completing = {session, text, len};
     int top = lua_gettop(L);
-    int rc = ruc_vm_protect(session->vm, call_complete, &completing, &why);
+    /* Fields that a script's metamethods make are looked up. */
+    int rc = ruc_guard_protect(session->vm, RUC_BUDGET_CONSOLE, "completion", call_complete,
+                               &completing, &why);
     if (rc == 0) {
         size_t size;
         const char *words = lua_tolstring(L, -1, &size);

@@ -386,20 +386,41 @@ static void check_numbers(const ruc_config_t *config, ruc_config_report_t *repor
         const char *path;
         double low, high;
     } bounds[] = {
-        {"monitor.interval", 0.1, 3600},  {"limits.lua_memory", 4 * 1024 * 1024, MOST},
-        {"limits.engines", 1, 1e9},       {"limits.jobs", 1, 1e9},
-        {"limits.connections", 1, 1e9},   {"limits.head", 1024, 1e9},
-        {"limits.body", 0, 1e9},          {"limits.head_time", 0.1, 86400},
-        {"limits.body_time", 0.1, 86400}, {"limits.idle_time", 0.1, 86400},
-        {"limits.log_file", 4096, MOST},  {"limits.drain", 0, 86400},
-        {"watch.interval", 0.1, 86400},   {"limits.state", 0, 1e9},
-        {"limits.state_keys", 0, 1e6},
+        {"monitor.interval", 0.1, 3600},   {"limits.lua_memory", 4 * 1024 * 1024, MOST},
+        {"limits.engines", 1, 1e9},        {"limits.jobs", 1, 1e9},
+        {"limits.connections", 1, 1e9},    {"limits.head", 1024, 1e9},
+        {"limits.body", 0, 1e9},           {"limits.head_time", 0.1, 86400},
+        {"limits.body_time", 0.1, 86400},  {"limits.idle_time", 0.1, 86400},
+        {"limits.log_file", 4096, MOST},   {"limits.drain", 0, 86400},
+        {"watch.interval", 0.1, 86400},    {"limits.state", 0, 1e9},
+        {"limits.state_keys", 0, 1e6},     {"limits.stall", 0, 3600},
+        {"limits.handler_time", 1, 86400},
     };
     for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
         double value = ruc_config_number(config, bounds[i].path);
         if (value < bounds[i].low || value > bounds[i].high) {
             report_add(report, bounds[i].path, "'%s' must be %.12g to %.12g", bounds[i].path,
                        bounds[i].low, bounds[i].high);
+        }
+    }
+}
+
+/* Less than these, and the shipped scripts would be stopped too. 0 is "no bound". */
+static void check_budgets(const ruc_config_t *config, ruc_config_report_t *report)
+{
+    static const struct {
+        const char *end;
+        double low, high;
+    } bounds[] = {{".time", 0.01, 60}, {".instructions", 10000, 1e12}, {".memory", 65536, MOST}};
+    for (size_t i = 0; i < KEY_COUNT; i++) {
+        const char *path = table[i].path, *end = strrchr(path, '.');
+        for (size_t k = 0; strncmp(path, "budgets.", 8) == 0 && k < 3; k++) {
+            double value = ruc_config_number(config, path);
+            if (strcmp(end, bounds[k].end) == 0 && value != 0 &&
+                (value < bounds[k].low || value > bounds[k].high)) {
+                report_add(report, path, "'%s' must be 0 (no bound) or %.12g to %.12g", path,
+                           bounds[k].low, bounds[k].high);
+            }
         }
     }
 }
@@ -470,5 +491,6 @@ void ruc_config_check(const ruc_config_t *config, ruc_config_report_t *report)
                    host);
     }
     check_numbers(config, report);
+    check_budgets(config, report);
     check_groups(config, report);
 }

@@ -47,12 +47,36 @@
     XX("limits.idle_time", 'n', "60", 'R')                                                         \
     XX("limits.drain", 'n', "10", 'L')                                                             \
     XX("limits.drain_streams", 'x', "", 'R')                                                       \
-    XX("limits.stall", 'x', "", 'R')                                                               \
+    XX("limits.starts", 'n', "0", 'L')                                                             \
+    XX("limits.probes", 'n', "64", 'L')                                                            \
+    XX("limits.stall", 'n', "5", 'L')                                                              \
+    XX("limits.handler_time", 'n', "330", 'L')                                                     \
     XX("limits.lua_memory", 'n', "67108864", 'L')                                                  \
     XX("limits.jobs", 'n', "10000", 'L')                                                           \
     XX("limits.state", 'n', "4194304", 'L')                                                        \
     XX("limits.state_keys", 'n', "10000", 'L')                                                     \
     XX("limits.log_file", 'n', "67108864", 'L')                                                    \
+    XX("budgets.load.time", 'n', "0.5", 'L')                                                       \
+    XX("budgets.load.instructions", 'n', "100000000", 'L')                                         \
+    XX("budgets.load.memory", 'n', "33554432", 'L')                                                \
+    XX("budgets.handler.time", 'n', "0.5", 'L')                                                    \
+    XX("budgets.handler.instructions", 'n', "100000000", 'L')                                      \
+    XX("budgets.handler.memory", 'n', "33554432", 'L')                                             \
+    XX("budgets.policy.time", 'n', "0.1", 'L')                                                     \
+    XX("budgets.policy.instructions", 'n', "20000000", 'L')                                        \
+    XX("budgets.policy.memory", 'n', "8388608", 'L')                                               \
+    XX("budgets.probe.time", 'n', "0.25", 'L')                                                     \
+    XX("budgets.probe.instructions", 'n', "50000000", 'L')                                         \
+    XX("budgets.probe.memory", 'n', "16777216", 'L')                                               \
+    XX("budgets.template.time", 'n', "0.25", 'L')                                                  \
+    XX("budgets.template.instructions", 'n', "50000000", 'L')                                      \
+    XX("budgets.template.memory", 'n', "16777216", 'L')                                            \
+    XX("budgets.timer.time", 'n', "0.25", 'L')                                                     \
+    XX("budgets.timer.instructions", 'n', "50000000", 'L')                                         \
+    XX("budgets.timer.memory", 'n', "33554432", 'L')                                               \
+    XX("budgets.console.time", 'n', "1", 'L')                                                      \
+    XX("budgets.console.instructions", 'n', "200000000", 'L')                                      \
+    XX("budgets.console.memory", 'n', "33554432", 'L')                                             \
     XX("log.level", 's', "info", 'L')                                                              \
     XX("log.format", 's', "auto", 'R')                                                             \
     XX("log.groups", 'm', "", 'L')                                                                 \

@@ -49,6 +49,12 @@ typedef enum { RUC_METRIC_COUNTER, RUC_METRIC_GAUGE, RUC_METRIC_HISTOGRAM } ruc_
     XX(POLICY, HISTOGRAM, "rucat_policy_seconds", "policy", FAST, "Time in policies.")             \
     XX(POLICY_ERRORS, COUNTER, "rucat_policy_errors_total", "policy,kind", NONE,                   \
        "Policies that failed, were stopped or answered nonsense.")                                 \
+    XX(SCRIPT_STOPPED, COUNTER, "rucat_script_stopped_total", "kind,budget", NONE,                 \
+       "Scripts that were stopped because a budget was used up.")                                  \
+    XX(SCRIPT_RENEWALS, COUNTER, "rucat_script_renewals_total", "", NONE,                          \
+       "Script generations made anew because what they kept had filled their memory.")             \
+    XX(STALLS, COUNTER, "rucat_stalls_total", "", NONE,                                            \
+       "Times that this process has started itself again because its loop stood still.")           \
     XX(SCRIPT_GENERATION, GAUGE, "rucat_script_generation", "", NONE,                              \
        "The script generation that serves.")                                                       \
     XX(SCRIPT_LOAD_ERRORS, COUNTER, "rucat_script_load_errors_total", "", NONE,                    \

@@ -59,8 +59,8 @@ int ruc_driver_stop(ruc_driver_t *driver, const char *signal, int64_t grace_ms);
 const ruc_seen_t *ruc_driver_seen(const ruc_driver_t *driver);
 
 /* Detaches: what runs lives on, no callback comes any more, the memory goes when the last handle is
- * closed (at most two seconds later, the loop running). While a helper runs that this process
- * started, close only when the server ends: nobody would reap it before. NULL is fine. */
+ * closed. A rucat-engine that this process started is still reaped when it ends; at the end of the
+ * loop ruc_helper_leave_all closes what that takes. NULL is fine. */
 void ruc_driver_close(ruc_driver_t *driver);
 
 #endif

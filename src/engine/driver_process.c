@@ -19,6 +19,7 @@
 #include "engine/driver_ops.h"
 #include "engine/helper.h"
 #include "engine/plan.h"
+#include "engine/rescue.h"
 #include "engine/rpc_client.h"
 #include "engine/run_dir.h"
 #include "proc/identity.h"
@@ -29,7 +30,6 @@
 #define CONNECT_PATIENCE_MS 5000 /* then what status.json says is reported */
 #define HELLO_PATIENCE_MS 5000
 #define KILL_PATIENCE_MS 10000 /* then kill_incomplete */
-#define EXIT_PATIENCE_MS 2000  /* for a helper that said "ended" to exit, when closed */
 
 typedef enum { IDLE, MAKING, LOOKING, WAITING, CONNECTING, FOLLOWING, OVER } state_t;
 
@@ -47,6 +47,8 @@ typedef struct process {
     bool stop_wanted;   /* to be said on every connection */
     char stop_signal[16];
     int64_t stop_grace_ms;
+    ruc_rescue_t *rescue; /* while an answer to a stop is waited for */
+    bool gave_up;         /* rucat-engine did not answer, and was killed for that */
 } process_t;
 
 /* What the thread pool does. The strings of the spec are alive as long as the driver is held. */
@@ -90,14 +92,30 @@ static void over(process_t *p, const char *why)
 
 /* ---- the conversation with the helper ---------------------------------------------------------*/
 
+static void end_rescue(process_t *p)
+{
+    p->gave_up = p->gave_up || ruc_rescue_killed(p->rescue);
+    ruc_rescue_end(p->rescue);
+    p->rescue = NULL;
+}
+
 static void drop_client(process_t *p)
 {
+    end_rescue(p);
     ruc_rpc_close(p->client);
     p->client = NULL;
 }
 
+/* Tells it to stop, and begins to wait for a word. */
 static int send_stop(process_t *p)
 {
+    ruc_rescue_spec_t spec = {.name = p->base.spec.name,
+                              .run_dir = p->base.spec.run_dir,
+                              .signal = p->stop_signal,
+                              .grace_ms = p->stop_grace_ms};
+    if (p->rescue == NULL) {
+        p->rescue = ruc_rescue_begin(p->base.loop, &spec); /* without memory: without */
+    }
     json_t *params = json_object();
     if (p->stop_signal[0] != '\0') {
         json_object_set_new(params, "signal", json_string(p->stop_signal));
@@ -131,6 +149,7 @@ static void on_message(void *arg, const json_t *json)
     const char *event = json_string_value(json_object_get(json, "event"));
     json_t *hello = json_object_get(json_object_get(json, "result"), "status");
     json_t *error = json_object_get(json, "error");
+    end_rescue(p); /* it speaks */
     if (event != NULL && strcmp(event, "beat") == 0) {
         json_t *at = json_object_get(json, "at_ms");
         beat(p, json_is_integer(at) ? json_integer_value(at) : ruc_clock_wall_ms());
@@ -279,7 +298,9 @@ static void helper_is_gone(process_t *p, const ruc_run_look_t *look)
     }
     bool restarted =
         booted != NULL && ruc_proc_boot_id(boot_id) == 0 && strcmp(booted, boot_id) != 0;
-    over(p, restarted ? "the machine was restarted" : "rucat-engine was killed");
+    over(p, restarted    ? "the machine was restarted"
+            : p->gave_up ? "rucat-engine did not answer and was killed"
+                         : "rucat-engine was killed");
 }
 
 static void on_looked(uv_work_t *work, int status)
@@ -348,21 +369,11 @@ static void on_timer_closed(uv_handle_t *handle)
     ruc_driver_release(&p->base);
 }
 
-static void drop_timer(process_t *p)
-{
-    if (!uv_is_closing((uv_handle_t *)&p->timer)) {
-        uv_close((uv_handle_t *)&p->timer, on_timer_closed);
-    }
-}
-
-/* The helper was reaped, or is left alone. */
+/* The helper was reaped. */
 static void on_helper_gone(void *arg)
 {
     process_t *p = arg;
     p->helper = NULL;
-    if (p->base.closed) {
-        drop_timer(p);
-    }
     ruc_driver_release(&p->base);
 }
 
@@ -512,21 +523,16 @@ static int process_stop(ruc_driver_t *d, const char *signal, int64_t grace_ms)
     return p->state == FOLLOWING ? send_stop(p) : 0;
 }
 
-static void on_exit_patience(uv_timer_t *timer)
-{
-    ruc_helper_close(((process_t *)timer->data)->helper);
-}
-
 static void process_close(ruc_driver_t *d)
 {
     process_t *p = (process_t *)d;
     drop_client(p);
-    if (p->helper == NULL) {
-        drop_timer(p);
-    } else if (p->state != OVER ||
-               uv_timer_start(&p->timer, on_exit_patience, EXIT_PATIENCE_MS, 0) != 0) {
-        ruc_helper_close(p->helper);
-    } /* else it said "ended" and is about to exit: it is waited for, so that it is reaped */
+    uv_close((uv_handle_t *)&p->timer, on_timer_closed);
+    if (p->helper != NULL) {
+        ruc_helper_leave(p->helper); /* helper.c waits for it, however long that is */
+        p->helper = NULL;
+        ruc_driver_release(d);
+    }
 }
 
 static void process_destroy(ruc_driver_t *d)

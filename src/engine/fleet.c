@@ -7,8 +7,11 @@
 #include <uthash.h>
 
 #include "core/id.h"
+#include "engine/helper.h"
+#include "proc/cgroup.h"
 
 #define PATH_SIZE 4096
+#define CGROUP_AGE_S 60
 
 typedef struct member {
     char id[RUC_ULID_SIZE];
@@ -26,12 +29,35 @@ struct ruc_fleet {
     member_t *members;
 };
 
+/* What rucat-engines that were killed have left of their drivers' cgroups. A fresh one that nobody
+ * is in yet is left alone. */
+static void clean_cgroups(uv_work_t *work)
+{
+    (void)work;
+    ruc_cgroup_clean(CGROUP_AGE_S);
+}
+
+static void cleaned(uv_work_t *work, int status)
+{
+    (void)status;
+    free(work);
+}
+
+static void begin_cleaning(uv_loop_t *loop)
+{
+    uv_work_t *work = malloc(sizeof *work);
+    if (work != NULL && uv_queue_work(loop, work, clean_cgroups, cleaned) < 0) {
+        free(work);
+    }
+}
+
 ruc_fleet_t *ruc_fleet_new(uv_loop_t *loop, const ruc_fleet_config_t *config, ruc_fleet_cb cb,
                            void *arg)
 {
     ruc_fleet_t *fleet = calloc(1, sizeof *fleet);
     if (fleet != NULL) {
         *fleet = (ruc_fleet_t){.loop = loop, .config = *config, .cb = cb, .arg = arg};
+        begin_cleaning(loop);
     }
     return fleet;
 }
@@ -212,5 +238,6 @@ void ruc_fleet_close(ruc_fleet_t *fleet)
     {
         ruc_fleet_forget(fleet, member->id);
     }
+    ruc_helper_leave_all(fleet->loop);
     free(fleet);
 }

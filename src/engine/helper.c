@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include <utlist.h>
 
+#include "core/failpoint.h"
 #include "core/log.h"
 #include "proc/identity.h"
 
@@ -13,7 +15,11 @@ struct ruc_helper {
     char name[64]; /* of the engine, for the log */
     void (*gone)(void *arg);
     void *arg;
+    ruc_helper_t *prev, *next; /* in `left`, when it was let go of */
+    bool is_left;
 };
+
+static ruc_helper_t *left; /* loop thread only, as all of this */
 
 static void on_closed(uv_handle_t *handle)
 {
@@ -26,10 +32,38 @@ static void on_closed(uv_handle_t *handle)
     }
 }
 
-void ruc_helper_close(ruc_helper_t *h)
+static void close_handle(ruc_helper_t *h)
 {
-    if (h != NULL && !uv_is_closing((uv_handle_t *)&h->process)) {
+    if (h->is_left) {
+        h->is_left = false;
+        DL_DELETE(left, h);
+    }
+    if (!uv_is_closing((uv_handle_t *)&h->process)) {
         uv_close((uv_handle_t *)&h->process, on_closed);
+    }
+}
+
+void ruc_helper_leave(ruc_helper_t *h)
+{
+    if (h == NULL) {
+        return;
+    }
+    h->gone = NULL;
+    if (!uv_is_closing((uv_handle_t *)&h->process) && !h->is_left) {
+        h->is_left = true;
+        DL_APPEND(left, h);
+        uv_unref((uv_handle_t *)&h->process);
+    }
+}
+
+void ruc_helper_leave_all(uv_loop_t *loop)
+{
+    ruc_helper_t *h, *next;
+    DL_FOREACH_SAFE(left, h, next)
+    {
+        if (h->process.loop == loop) {
+            close_handle(h);
+        }
     }
 }
 
@@ -40,7 +74,7 @@ static void on_exit_of_helper(uv_process_t *process, int64_t code, int signal)
         ruc_log(RUC_LOG_ENGINE, RUC_WARN, "%s: rucat-engine ended with code %d, signal %d", h->name,
                 (int)code, signal);
     }
-    ruc_helper_close(h);
+    close_handle(h);
 }
 
 static int spawn(ruc_helper_t *h, uv_loop_t *loop, const ruc_driver_spec_t *spec, uv_pipe_t *rpc,
@@ -49,7 +83,18 @@ static int spawn(ruc_helper_t *h, uv_loop_t *loop, const ruc_driver_spec_t *spec
     char path[4096 + 5];
     snprintf(path, sizeof path, "PATH=%s", getenv("PATH") == NULL ? "" : getenv("PATH"));
     char *args[] = {(char *)spec->helper, (char *)spec->run_dir, NULL};
-    char *env[] = {path, NULL};
+    char *env[] = {path, NULL, NULL, NULL};
+#ifdef RUC_TESTING
+    char points[1024], seed[64];
+    if (getenv("FAILPOINTS_ENGINE") != NULL) {
+        snprintf(points, sizeof points, "FAILPOINTS=%s", getenv("FAILPOINTS_ENGINE"));
+        env[1] = points;
+    }
+    if (getenv("FAILPOINTS_SEED") != NULL) {
+        snprintf(seed, sizeof seed, "FAILPOINTS_SEED=%s", getenv("FAILPOINTS_SEED"));
+        env[env[1] == NULL ? 1 : 2] = seed;
+    }
+#endif
     uv_stdio_container_t stdio[6] = {
         {.flags = UV_IGNORE},
         {.flags = UV_INHERIT_FD, .data.fd = log_fd},
@@ -65,7 +110,10 @@ static int spawn(ruc_helper_t *h, uv_loop_t *loop, const ruc_driver_spec_t *spec
                                     .flags = UV_PROCESS_DETACHED,
                                     .stdio_count = 6,
                                     .stdio = stdio};
-    return uv_spawn(loop, &h->process, &options);
+    int rc = RUC_FAILPOINT("helper.spawn");
+    rc = rc < 0 ? rc : uv_spawn(loop, &h->process, &options);
+    RUC_FAILPOINT("helper.spawned");
+    return rc;
 }
 
 int ruc_helper_spawn(uv_loop_t *loop, const ruc_driver_spec_t *spec, uv_pipe_t *rpc, int lock_fd,
@@ -90,8 +138,8 @@ int ruc_helper_spawn(uv_loop_t *loop, const ruc_driver_spec_t *spec, uv_pipe_t *
         h->gone = gone;
         h->arg = arg;
         *helper = h;
-    } else {
-        ruc_helper_close(h); /* a handle that did not spawn is to be closed all the same */
+    } else if (h != NULL) {
+        close_handle(h); /* a handle that did not spawn is to be closed all the same */
     }
     return rc;
 }

@@ -12,12 +12,17 @@ typedef struct ruc_helper ruc_helper_t;
  * (rucat-engine/main.c): `log_fd` as its output, a pidfd of this process in embedded mode, the
  * other end of `rpc` (which is connected by this), `lock_fd`. The descriptors stay the caller's. 0
  * and
- * `*helper`, or a negative code. `gone(arg)` comes once: when it has exited and was reaped, or
- * after ruc_helper_close; the helper is freed then. Blocks for the fork and exec. */
+ * `*helper`, or a negative code. `gone(arg)` comes once: when it has exited and was reaped. Blocks
+ * for the fork and exec. */
 int ruc_helper_spawn(uv_loop_t *loop, const ruc_driver_spec_t *spec, uv_pipe_t *rpc, int lock_fd,
                      int log_fd, void (*gone)(void *arg), void *arg, ruc_helper_t **helper);
 
-/* Lets it run without being reaped by us: for the end of the server. NULL is fine. */
-void ruc_helper_close(ruc_helper_t *helper);
+/* The owner lets go: `gone` does not come any more. The helper runs on and is reaped when it ends,
+ * so that none is ever left as a zombie; it does not keep the loop alive. NULL is fine. */
+void ruc_helper_leave(ruc_helper_t *helper);
+
+/* Closes what is kept for those that were let go of, on this loop: at the end of the server, whose
+ * children then are the system's. */
+void ruc_helper_leave_all(uv_loop_t *loop);
 
 #endif

@@ -45,6 +45,7 @@
     XX(created_at, 's', 'P')                                                                       \
     XX(started_at, 'S', 'P')                                                                       \
     XX(stopped_at, 'S', 'P')                                                                       \
+    XX(asked_at, 'S', 'I')     /* when somebody asked for the start: what `ttl` counts from */     \
     XX(wanted_epoch, 'i', 'I') /* the epoch that is asked for; above `epoch`: a start is due */    \
     XX(instance, 's', 'I')     /* uuid of the driver of `epoch`; "" before its start */            \
     XX(driver, 's', 'I')       /* kind of that driver; "" before its start */                      \

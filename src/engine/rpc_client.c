@@ -7,6 +7,7 @@
 
 #include "core/buf.h"
 #include "core/err.h"
+#include "core/failpoint.h"
 #include "core/frame.h"
 
 #define UNSENT_MAX 65536
@@ -64,6 +65,7 @@ static bool take(ruc_rpc_t *c, const char *body, size_t len)
     json_t *json = json_loadb(body, len, JSON_REJECT_DUPLICATES, NULL);
     bool good = json_is_object(json);
     if (good) {
+        RUC_FAILPOINT("rpc.message");
         c->events->message(c->arg, json);
     }
     json_decref(json);
@@ -137,6 +139,7 @@ static request_t *make_request(ruc_rpc_t *c, const char *method, json_t *params)
 int ruc_rpc_call(ruc_rpc_t *c, const char *method, json_t *params)
 {
     uv_stream_t *stream = (uv_stream_t *)&c->pipe;
+    RUC_FAILPOINT("rpc.call");
     request_t *request = make_request(c, method, params);
     if (request == NULL) {
         return UV_ENOMEM;

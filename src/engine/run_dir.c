@@ -11,7 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/failpoint.h"
+#include "proc/cgroup.h"
 #include "proc/identity.h"
+#include "proc/signame.h"
 
 #define STATUS_MAX (1 << 20)
 
@@ -73,7 +76,9 @@ static int write_all(int dir, const json_t *files, const char *plan, ruc_why_t *
             return ruc_why_set(why, rc, "cannot write %s: %s", name, strerror(-rc));
         }
     }
+    RUC_FAILPOINT("run_dir.plan.before");
     rc = write_file(dir, "plan.json", plan, strlen(plan), true);
+    RUC_FAILPOINT("run_dir.plan.after");
     return rc < 0 ? ruc_why_set(why, rc, "cannot write plan.json: %s", strerror(-rc)) : 0;
 }
 
@@ -111,7 +116,9 @@ int ruc_run_dir_make(const char *run_dir, const char *data_dir, const json_t *fi
         rc = rc == 0 ? -errno : rc;
         return ruc_why_set(why, rc, "cannot make %s: %s", run_dir, strerror(-rc));
     }
+    RUC_FAILPOINT("run_dir.lock.before");
     rc = lock_and_log(dir, lock_fd, log_fd);
+    RUC_FAILPOINT("run_dir.lock.after");
     if (rc == 0) {
         rc = write_all(dir, files, plan, why);
     } else if (rc != RUC_EEXISTS) {
@@ -149,11 +156,69 @@ static bool says_ended(const json_t *status)
     return phase != NULL && strcmp(phase, "ended") == 0;
 }
 
+/* Who `key` ("driver", "helper") of a status is. False: it does not say. */
+static bool who_is(const json_t *status, const char *key, ruc_proc_id_t *id)
+{
+    const json_t *process = json_object_get(status, key);
+    const char *boot_id = json_string_value(json_object_get(status, "boot_id"));
+    const char *instance = json_string_value(json_object_get(status, "instance"));
+    json_int_t pid = json_integer_value(json_object_get(process, "pid"));
+    if (boot_id == NULL || instance == NULL || pid <= 1 || pid > INT_MAX) {
+        return false;
+    }
+    *id = (ruc_proc_id_t){.pid = (int)pid,
+                          .start = (uint64_t)json_integer_value(json_object_get(process, "start")),
+                          .pidfd_ino =
+                              (uint64_t)json_integer_value(json_object_get(process, "pidfd_ino"))};
+    snprintf(id->boot_id, sizeof id->boot_id, "%s", boot_id);
+    snprintf(id->instance, sizeof id->instance, "%s", instance);
+    return true;
+}
+
+/* Kills the driver that was written down before it was let run. 1 while it is there, also when it
+ * is ending and its environment is gone already: it still has its port. */
+static int clear_driver(const json_t *status)
+{
+    ruc_proc_id_t id;
+    int pidfd = who_is(status, "driver", &id) ? ruc_proc_same(&id) : -ESRCH;
+    if (pidfd < 0) {
+        return 0;
+    }
+    bool there = !ruc_proc_ended(pidfd);
+    close(pidfd);
+    if (there) {
+        ruc_proc_signal(&id, SIGKILL); /* fails only when it is gone: seen by the next look */
+    }
+    return there;
+}
+
+/* Kills what is in the driver's cgroup and removes it; 1 while somebody is in it. */
+static int clear_cgroup(const json_t *status)
+{
+    const char *path = json_string_value(json_object_get(status, "cgroup"));
+    const char *instance = json_string_value(json_object_get(status, "instance"));
+    int dir = path == NULL || instance == NULL ? -ENOENT : ruc_cgroup_open(path, instance);
+    if (dir < 0) {
+        return 0;
+    }
+    bool populated = ruc_cgroup_populated(dir) == 1;
+    if (populated) {
+        ruc_cgroup_kill(dir); /* what it did is seen by the next look */
+    }
+    close(dir);
+    if (!populated) {
+        ruc_cgroup_remove(path);
+    }
+    return populated;
+}
+
 /* Kills what is left; how many there were, or a negative code. */
 static int clear_away(const json_t *status, const char *instance)
 {
     const char *recorded = json_string_value(json_object_get(status, "instance"));
+    int driver = clear_driver(status) + clear_cgroup(status);
     int left = ruc_proc_signal_instance(instance, SIGKILL);
+    left = left < 0 ? left : left + driver;
     if (left >= 0 && recorded != NULL && recorded[0] != '\0' && strcmp(recorded, instance) != 0) {
         int more = ruc_proc_signal_instance(recorded, SIGKILL);
         left = more < 0 ? more : left + more;
@@ -171,6 +236,7 @@ void ruc_run_dir_look(const char *run_dir, const char *instance, ruc_run_look_t 
     int lock = openat(dir, "lock", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     look->held = lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
     read_status(dir, look);
+    RUC_FAILPOINT("run_dir.look");
     if (!look->held && lock >= 0 && !says_ended(look->status)) {
         look->left = clear_away(look->status, instance);
     }
@@ -178,4 +244,49 @@ void ruc_run_dir_look(const char *run_dir, const char *instance, ruc_run_look_t 
         close(lock); /* and with it our own hold of it */
     }
     close(dir);
+}
+
+/* ---- a helper that does not answer ----------------------------------------------------------- */
+
+static json_t *read_json(const char *run_dir, const char *name)
+{
+    char path[PATH_MAX];
+    int len = snprintf(path, sizeof path, "%s/%s", run_dir, name);
+    return len < 0 || (size_t)len >= sizeof path
+               ? NULL
+               : json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
+}
+
+int ruc_run_dir_signal_helper(const char *run_dir, int signal, bool *stopped)
+{
+    ruc_proc_id_t id;
+    json_t *status = read_json(run_dir, "status.json");
+    int rc = who_is(status, "helper", &id) ? 0 : -ESRCH;
+    if (rc == 0) {
+        *stopped = ruc_proc_stopped(id.pid);
+        rc = ruc_proc_signal(&id, signal);
+    }
+    json_decref(status);
+    return rc;
+}
+
+int ruc_run_dir_stop_driver(const char *run_dir, const char *signal, int64_t *grace_ms)
+{
+    ruc_proc_id_t id;
+    json_t *status = read_json(run_dir, "status.json");
+    json_t *plan = read_json(run_dir, "plan.json");
+    json_t *stop = json_object_get(plan, "stop");
+    const char *planned = json_string_value(json_object_get(stop, "signal"));
+    int number = ruc_proc_stop_signal(signal != NULL ? signal : planned != NULL ? planned : "TERM");
+    *grace_ms = json_integer_value(json_object_get(stop, "grace_ms"));
+    int rc = who_is(status, "driver", &id) ? 0 : -ESRCH;
+    if (rc == 0) {
+        rc = ruc_proc_signal(&id, number < 0 ? SIGTERM : number);
+    }
+    if (rc == 0) {
+        rc = ruc_proc_signal(&id, SIGCONT);
+    }
+    json_decref(plan);
+    json_decref(status);
+    return rc;
 }

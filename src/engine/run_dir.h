@@ -35,4 +35,15 @@ typedef struct ruc_run_look {
  * is killed (see proc/identity.h); to be repeated until `left` is 0. */
 void ruc_run_dir_look(const char *run_dir, const char *instance, ruc_run_look_t *look);
 
+/* For a helper that does not answer. Each reads the files of the directory for who is meant, and
+ * signals through a verified pidfd. */
+
+/* Sends a signal to the helper. 0, -ESRCH (gone, or not to be told apart from others on this
+ * kernel) or another negative errno. `*stopped`: it was stopped (SIGSTOP, a debugger). */
+int ruc_run_dir_signal_helper(const char *run_dir, int signal, bool *stopped);
+
+/* Sends the stop signal (`signal`, or the plan's for NULL) to the driver, then SIGCONT. 0 or a
+ * negative errno; `*grace_ms` is the plan's. */
+int ruc_run_dir_stop_driver(const char *run_dir, const char *signal, int64_t *grace_ms);
+
 #endif

@@ -190,7 +190,8 @@ int ruc_table_create(ruc_table_t *table, json_t *doc, const json_t *data, const 
     if (whole == NULL || json_object_set_new(whole, "id", json_string(ruc_id_ulid(id))) < 0 ||
         json_object_set_new(whole, "rev", json_integer(1)) < 0 ||
         json_object_set_new(whole, "created_at",
-                            json_string(ruc_clock_rfc3339(ruc_clock_wall_ms(), at))) < 0) {
+                            json_string(ruc_clock_rfc3339(ruc_clock_wall_ms(), at))) < 0 ||
+        json_object_set_new(whole, "asked_at", json_string(at)) < 0) {
         json_decref(whole);
         return UV_ENOMEM;
     }

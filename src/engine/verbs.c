@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/id.h"
 
 #define TRIES 16
@@ -13,8 +14,11 @@ static json_t *fresh_start(const ruc_record_t *record)
 {
     uint64_t wanted =
         record->wanted_epoch > record->epoch ? record->wanted_epoch : record->epoch + 1;
-    json_t *changes = json_pack("{s:s, s:I, s:i, s:[], s:n}", "desired", "Running", "wanted_epoch",
-                                (json_int_t)wanted, "restarts", 0, "history", "next_start_at");
+    char now[RUC_RFC3339_SIZE];
+    json_t *changes =
+        json_pack("{s:s, s:I, s:i, s:[], s:n, s:s}", "desired", "Running", "wanted_epoch",
+                  (json_int_t)wanted, "restarts", 0, "history", "next_start_at", "asked_at",
+                  ruc_clock_rfc3339(ruc_clock_wall_ms(), now));
     /* Not BackOff any more, and no longer the reason of the end before: it is about to start. */
     if (changes != NULL && record->state == RUC_STATE_STOPPED &&
         (json_object_set_new(changes, "reason", json_string("Starting")) < 0 ||

@@ -47,6 +47,8 @@ typedef struct ruc_http_call_spec {
     int64_t connect_timeout_ms; /* 0: 10 s */
     size_t max_body;            /* 0: 8 MiB; beyond it RUC_ETOOBIG */
     const char *unix_socket;    /* connect to this socket instead; at most 107 bytes */
+    bool fresh;                 /* a connection of its own, closed afterwards */
+    bool http2;                 /* HTTP/2 from the first byte, also without TLS (gRPC) */
     bool follow_redirects;      /* at most 5; credentials stay with the first host */
     const char *ca_file;        /* PEM; NULL: the system's */
     const char *cert_file;      /* client certificate and key, PEM; NULL: none */

@@ -206,6 +206,13 @@ static CURLcode set_all(ruc_http_call_t *call, const ruc_http_call_spec_t *spec)
     SET(CURLOPT_USERAGENT, "rucat/" RUCAT_VERSION);
     SET(CURLOPT_SSL_VERIFYPEER, spec->insecure ? 0L : 1L);
     SET(CURLOPT_SSL_VERIFYHOST, spec->insecure ? 0L : 2L);
+    if (spec->fresh) {
+        SET(CURLOPT_FRESH_CONNECT, 1L);
+        SET(CURLOPT_FORBID_REUSE, 1L);
+    }
+    if (spec->http2) {
+        SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE);
+    }
     if (spec->unix_socket != NULL) {
         SET(CURLOPT_UNIX_SOCKET_PATH, spec->unix_socket);
     }

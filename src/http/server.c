@@ -155,14 +155,10 @@ static int real_address(ruc__listener_t *listener)
     return rc;
 }
 
-int ruc_http_server_listen(ruc_http_server_t *server, const char *address, ruc_why_t *why)
+/* Listens at `at`, or on the socket `fd` where that is not -1; `name` is for the sentence. */
+static int listen_at(ruc_http_server_t *server, const char *address,
+                     const struct sockaddr_storage *at, int fd, ruc_why_t *why)
 {
-    struct sockaddr_storage at = {0};
-    int rc = parse_address(address, &at);
-    if (rc < 0) {
-        return ruc_why_set(why, RUC_EINVALID,
-                           "\"%s\" is not an address: 127.0.0.1:3000 or [::1]:3000 is", address);
-    }
     if (server->draining || server->listener_count == RUC__LISTENERS) {
         return ruc_why_set(why, RUC_EFULL, "%s: no further listener is possible", address);
     }
@@ -171,13 +167,14 @@ int ruc_http_server_listen(ruc_http_server_t *server, const char *address, ruc_w
         return ruc_why_set(why, UV_ENOMEM, "no memory");
     }
     listener->server = server;
-    rc = uv_tcp_init(server->loop, &listener->tcp);
+    int rc = uv_tcp_init(server->loop, &listener->tcp);
     if (rc < 0) {
         free(listener);
         return ruc_why_set(why, rc, "%s: %s", address, uv_strerror(rc));
     }
-    rc = uv_tcp_bind(&listener->tcp, (const struct sockaddr *)&at,
-                     at.ss_family == AF_INET6 ? UV_TCP_IPV6ONLY : 0);
+    rc = fd >= 0 ? uv_tcp_open(&listener->tcp, fd)
+                 : uv_tcp_bind(&listener->tcp, (const struct sockaddr *)at,
+                               at->ss_family == AF_INET6 ? UV_TCP_IPV6ONLY : 0);
     rc = rc < 0 ? rc : uv_listen((uv_stream_t *)&listener->tcp, 511, on_connection);
     rc = rc < 0 ? rc : real_address(listener);
     if (rc < 0) {
@@ -189,6 +186,42 @@ int ruc_http_server_listen(ruc_http_server_t *server, const char *address, ruc_w
     }
     server->listeners[server->listener_count] = listener;
     return server->listener_count++;
+}
+
+int ruc_http_server_listen(ruc_http_server_t *server, const char *address, ruc_why_t *why)
+{
+    struct sockaddr_storage at = {0};
+    if (parse_address(address, &at) < 0) {
+        return ruc_why_set(why, RUC_EINVALID,
+                           "\"%s\" is not an address: 127.0.0.1:3000 or [::1]:3000 is", address);
+    }
+    return listen_at(server, address, &at, -1, why);
+}
+
+int ruc_http_server_take(ruc_http_server_t *server, int fd, ruc_why_t *why)
+{
+    char name[32];
+    int kind = 0;
+    socklen_t len = sizeof kind;
+    struct sockaddr_storage at = {0};
+    socklen_t size = sizeof at;
+    snprintf(name, sizeof name, "descriptor %d", fd);
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &kind, &len) < 0 || kind != SOCK_STREAM ||
+        getsockname(fd, (struct sockaddr *)&at, &size) < 0 ||
+        (at.ss_family != AF_INET && at.ss_family != AF_INET6)) {
+        return ruc_why_set(why, RUC_EINVALID, "%s, which was handed over, is no TCP socket", name);
+    }
+    return listen_at(server, name, &at, fd, why);
+}
+
+int ruc_http_server_fd(const ruc_http_server_t *server, int number)
+{
+    uv_os_fd_t fd = -1;
+    if (number < 0 || number >= server->listener_count ||
+        uv_fileno((const uv_handle_t *)&server->listeners[number]->tcp, &fd) < 0) {
+        return -1;
+    }
+    return fd;
 }
 
 const char *ruc_http_server_address(const ruc_http_server_t *server, int number)

@@ -72,7 +72,8 @@ static void ask_over(void *arg, ruc_outcome_t outcome, lua_State *co, int n)
     ask->n = n;
     ruc_ask_count_time(ask->name, ask->began_ns);
     if (outcome == RUC_JOB_FAILED) {
-        ruc_ask_count_error(ask->name, "error");
+        ruc_stop_t stopped = ruc_job_stopped(co);
+        ruc_ask_count_error(ask->name, stopped == RUC_STOP_NOT ? "error" : ruc_stop_name(stopped));
     } else if (ask->timed_out) {
         ruc_ask_count_error(ask->name, "timeout");
     }
@@ -153,8 +154,11 @@ int ruc_ask_generation(lua_State *L, ruc_generation_t *generation, ruc_policy_t 
     ask_t *ask = ask_new(L, generation, ruc_policy_name(policy), nargs);
     ask->ref = generation->policies[policy];
     ask->field = field;
-    int rc = ruc_vm_protect(ask->vm, push_question, ask, &why);
+    /* The field of a policy's table may be a script's own doing (__index). */
+    ruc_budget_t budget = field == NULL ? RUC_BUDGET_NONE : RUC_BUDGET_POLICY;
+    int rc = ruc_guard_protect(ask->vm, budget, ask->name, push_question, ask, &why);
     if (rc < 0) {
+        ruc_ask_count_error(ask->name, "error");
         free(ask);
         return ruc_push_err(L, rc, why.text);
     }
@@ -177,17 +181,24 @@ static int push_template_arguments(lua_State *L)
     return ask->nargs;
 }
 
-int ruc_ask_template(lua_State *L, const char *type, const char *platform)
+int ruc_ask_template(lua_State *L, const char *type, const char *platform, const char *field,
+                     int nargs, ruc_phase_t phase, double seconds)
 {
     ruc_why_t why;
     ruc_generation_t *generation = ruc_scripts_now(ruc_vm_of(L)->app->scripts);
-    ask_t *ask = ask_new(L, generation, "template", 2);
-    if (!ruc_generation_template(generation, type, platform)) {
+    ask_t *ask = ask_new(L, generation, "template", nargs);
+    if (!ruc_generation_template(generation, type, platform, field)) {
         free(ask);
         lua_pushnil(L);
         lua_pushfstring(L, "there is no template for type '%s' on platform '%s'", type, platform);
         lua_pushliteral(L, "NOTFOUND");
         return 3;
+    }
+    if (lua_isnil(ask->vm->L, -1)) {
+        lua_pop(ask->vm->L, 1);
+        free(ask);
+        lua_pushboolean(L, 1);
+        return 1;
     }
     int rc = ruc_vm_protect(ask->vm, push_template_arguments, ask, &why);
     if (rc < 0) {
@@ -195,5 +206,5 @@ int ruc_ask_template(lua_State *L, const char *type, const char *platform)
         free(ask);
         return ruc_push_err(L, rc, why.text);
     }
-    return start(L, ask, 2, RUC_PHASE_TEMPLATE, 0);
+    return start(L, ask, nargs, phase, seconds);
 }

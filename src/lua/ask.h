@@ -19,8 +19,10 @@ int ruc_ask_policy(lua_State *L, ruc_policy_t policy, const char *field, int nar
 int ruc_ask_generation(lua_State *L, ruc_generation_t *generation, ruc_policy_t policy,
                        const char *field, int nargs, ruc_phase_t phase, double seconds);
 
-/* The same for a template's submit(engine, ctx); both tables are on top of L's stack. */
-int ruc_ask_template(lua_State *L, const char *type, const char *platform);
+/* The same for a function of the template of that type and platform: submit(engine, ctx) or
+ * activity(engine). A template without the function answers nil. "NOTFOUND": no such template. */
+int ruc_ask_template(lua_State *L, const char *type, const char *platform, const char *field,
+                     int nargs, ruc_phase_t phase, double seconds);
 
 /* Counts a failure of a policy for the metrics. */
 void ruc_ask_count_error(const char *policy, const char *kind);

@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <utlist.h>
 
+#include "core/check.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -27,9 +29,23 @@ typedef struct handling {
     ruc_app_t *app;
     ruc_vm_t *vm;
     ruc_request_t *request;
+    bool *over;     /* while it is started: set when it has ended */
+    bool slow;      /* in the list of those that wait */
+    bool late;      /* it has waited too long */
+    uint64_t until; /* of the loop's time, in ms */
+    uint64_t job;   /* of a slow one */
+    struct handling *prev, *next;
 } handling_t;
 
 static size_t active;
+
+/* Handlers that have begun to wait, the one that is to end first in front, and what ends them. Most
+ * handlers never wait and never get here. */
+static struct {
+    handling_t *list;
+    uv_timer_t timer;
+    uv_loop_t *loop; /* whose timer it is; NULL: none yet */
+} slow;
 
 size_t ruc_dispatch_active(void)
 {
@@ -150,7 +166,7 @@ static int render(lua_State *L)
     lua_settop(co, r->n < 3 ? 3 : r->n);
     if (!lua_isinteger(co, 1) || lua_tointeger(co, 1) < 200 || lua_tointeger(co, 1) > 599) {
         return luaL_error(L, "a handler must return a status from 200 to 599 first, got %s",
-                          luaL_tolstring(L, -1, NULL));
+                          luaL_typename(co, 1));
     }
     r->status = (int)lua_tointeger(co, 1);
     render_headers(L, r);
@@ -214,17 +230,27 @@ static void handled(void *arg, ruc_outcome_t outcome, lua_State *co, int n)
     handling_t *handling = arg;
     ruc_why_t why = {""};
     active--;
+    if (handling->slow) {
+        DL_DELETE(slow.list, handling);
+    }
     if (handling->request->stream != NULL) {
         static const ruc_http_events_t none = {0};
         ruc_http_listen(handling->request->stream, &none, NULL);
     }
     if (handling->request->stream == NULL) {
         /* the peer is gone: nobody to answer */
-    } else if (outcome != RUC_JOB_OK) {
-        bool stopping = outcome == RUC_JOB_CANCELLED;
-        ruc_http_problem(handling->request->stream, stopping ? 503 : 500, NULL,
-                         stopping ? "the request was ended"
-                                  : "the handler failed; the log says why");
+    } else if (outcome == RUC_JOB_CANCELLED) {
+        static const ruc_http_header_t later = {"retry-after", "5"};
+        ruc_http_problem_with(handling->request->stream, 503, NULL,
+                              handling->late ? "the handler did not answer in time"
+                                             : "the request was ended",
+                              &later, 1);
+    } else if (outcome == RUC_JOB_FAILED) {
+        bool stopped = ruc_job_stopped(co) != RUC_STOP_NOT;
+        ruc_http_problem(handling->request->stream, 500, stopped ? "BudgetExceeded" : NULL,
+                         stopped ? "the handler was stopped, it had used up its budget of time, "
+                                   "instructions or memory; the log says which"
+                                 : "the handler failed; the log says why");
     } else {
         rendering_t r = {.handling = handling, .co = co, .n = n};
         ruc_buf_init(&r.body, BODY_MAX);
@@ -239,9 +265,64 @@ static void handled(void *arg, ruc_outcome_t outcome, lua_State *co, int n)
         lua_settop(handling->vm->L, top);
         ruc_buf_free(&r.body);
     }
+    if (handling->over != NULL) {
+        *handling->over = true;
+    }
     handling->request->stream = NULL;
     ruc_request_unref(handling->request);
     free(handling);
+}
+
+/* ---- handlers that wait ---- */
+
+static void end_late(uv_timer_t *timer)
+{
+    uint64_t now = uv_now(timer->loop);
+    while (slow.list != NULL && slow.list->until <= now) {
+        handling_t *handling = slow.list;
+        ruc_job_t *job = ruc_job_find(handling->job);
+        handling->late = true;
+        if (RUC_FAILS(job == NULL)) {
+            DL_DELETE(slow.list, handling);
+            handling->slow = false;
+            continue;
+        }
+        ruc_log(RUC_LOG_SCRIPT, RUC_ERROR,
+                "%s is ended: it has not answered for %g s "
+                "(limits.handler_time)",
+                ruc_job_what(job), ruc_config_number(handling->app->config, "limits.handler_time"));
+        ruc_job_cancel(job); /* which answers */
+    }
+    if (slow.list != NULL) {
+        uv_timer_start(timer, end_late, slow.list->until - now, 0);
+    }
+}
+
+void ruc_dispatch_close(void)
+{
+    if (slow.loop != NULL) {
+        uv_close((uv_handle_t *)&slow.timer, NULL);
+        slow.loop = NULL;
+    }
+}
+
+/* The handler waits for something: not for ever. */
+static void begin_slow(handling_t *handling, ruc_job_t *job)
+{
+    uv_loop_t *loop = handling->app->loop;
+    double seconds = ruc_config_number(handling->app->config, "limits.handler_time");
+    if (slow.loop == NULL) {
+        slow.loop = loop;
+        uv_timer_init(loop, &slow.timer);
+        uv_unref((uv_handle_t *)&slow.timer);
+    }
+    handling->slow = true;
+    handling->until = uv_now(loop) + (uint64_t)(seconds * 1000);
+    handling->job = ruc_job_id(job);
+    DL_APPEND(slow.list, handling);
+    if (slow.list == handling) {
+        uv_timer_start(&slow.timer, end_late, (uint64_t)(seconds * 1000), 0);
+    }
 }
 
 /* ---- requests ---- */
@@ -278,7 +359,9 @@ static void start_handler(ruc_app_t *app, ruc_http_stream_t *stream, const ruc_h
         ruc_http_problem(stream, 503, NULL, "not enough memory");
         return;
     }
-    *handling = (handling_t){app, ruc_scripts_now(app->scripts)->vm, request};
+    bool over = false;
+    *handling = (handling_t){
+        .app = app, .vm = ruc_scripts_now(app->scripts)->vm, .request = request, .over = &over};
     question_t question = {request, match, route->ref};
     int rc = ruc_vm_protect(handling->vm, push_question, &question, &why);
     if (rc == 0) {
@@ -287,6 +370,10 @@ static void start_handler(ruc_app_t *app, ruc_http_stream_t *stream, const ruc_h
         rc = ruc_job_start(handling->vm, RUC_PHASE_HANDLER, 1, route->text, stream->request_id,
                            handled, handling, NULL);
         active -= rc < 0;
+    }
+    if (rc == 0 && !over) {
+        handling->over = NULL;
+        begin_slow(handling, ruc_job_newest(handling->vm, handling));
     }
     if (rc < 0) {
         static const ruc_http_header_t later = {"retry-after", "1"};

@@ -9,6 +9,9 @@
 void ruc_dispatch_request(ruc_http_stream_t *stream, void *arg);
 void ruc_dispatch_done(ruc_http_stream_t *stream, void *arg);
 
+/* At the end, when no handler is under way any more. */
+void ruc_dispatch_close(void);
+
 /* How many handlers' jobs are under way. */
 size_t ruc_dispatch_active(void);
 

@@ -5,6 +5,7 @@
 #include <lualib.h>
 #include <string.h>
 
+#include "lua/library.h"
 #include "lua/prims.h"
 #include "lua/unknown.h"
 
@@ -70,6 +71,37 @@ static void open_tool(lua_State *L)
     lua_setglobal(L, "rucat");
 }
 
+/* Pushes the global table `name` (NULL: that of the globals), for functions in it to be replaced.
+ */
+static lua_State *replaced(lua_State *L, const char *name)
+{
+    if (name == NULL) {
+        lua_pushglobaltable(L);
+    } else {
+        lua_getglobal(L, name);
+    }
+    return L;
+}
+
+/* getmetatable gives false for what has the metatable on top, and setmetatable refuses. */
+static void lock(lua_State *L)
+{
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+}
+
+/* What all scripts of a state share, none can change. */
+static void freeze_libraries(lua_State *L)
+{
+    static const char *const names[] = {"string",    "table", "math",  "utf8",
+                                        "coroutine", "os",    "rucat", NULL};
+    for (const char *const *name = names; *name != NULL; name++) {
+        lua_getglobal(L, *name);
+        ruc__library_freeze(L, *name);
+        lua_setglobal(L, *name);
+    }
+}
+
 static void open_scripts(lua_State *L, ruc_vm_kind_t kind)
 {
     open_library(L, LUA_GNAME, luaopen_base);
@@ -79,23 +111,28 @@ static void open_scripts(lua_State *L, ruc_vm_kind_t kind)
     open_library(L, LUA_UTF8LIBNAME, luaopen_utf8);
     open_library(L, LUA_COLIBNAME, luaopen_coroutine);
     open_library(L, LUA_OSLIBNAME, luaopen_os);
-    /* The metatable of strings points at this very table: trim it in place. */
-    lua_getglobal(L, "string");
-    lua_pushnil(L);
-    lua_setfield(L, -2, "dump");
-    lua_pop(L, 1);
+    ruc__library_base(replaced(L, NULL));
+    ruc__library_table(replaced(L, "table"));
+    ruc__library_coroutine(replaced(L, "coroutine"));
+    ruc__library_string(replaced(L, "string")); /* in place: the metatable of strings has it too */
     lua_getglobal(L, "os");
     trim(L, allowed_os);
+    ruc__library_os(L);
     lua_setglobal(L, "os");
+    lua_pushliteral(L, "");
+    lua_getmetatable(L, -1);
+    lock(L);
     lua_pushcfunction(L, print_to_log);
     lua_setglobal(L, "print");
     ruc_prims_push(L, kind);
     lua_setglobal(L, "rucat");
+    freeze_libraries(L);
     lua_pushglobaltable(L);
     trim(L, allowed);
-    lua_createtable(L, 0, 1);
+    lua_createtable(L, 0, 2);
     lua_pushcfunction(L, ruc_unknown_global);
     lua_setfield(L, -2, "__index");
+    lock(L);
     lua_setmetatable(L, -2);
     lua_setfield(L, LUA_REGISTRYINDEX, BASE_KEY);
 }
@@ -113,9 +150,12 @@ void ruc_env_open(lua_State *L, ruc_vm_kind_t kind)
 void ruc_env_own(lua_State *L)
 {
     lua_newtable(L);
-    lua_createtable(L, 0, 1);
+    lua_createtable(L, 0, 2);
     lua_getfield(L, LUA_REGISTRYINDEX, BASE_KEY);
     lua_setfield(L, -2, "__index");
+    if (ruc_vm_of(L)->kind == RUC_VM_OPERATOR) { /* the console's library looks behind it */
+        lock(L);
+    }
     lua_setmetatable(L, -2);
     lua_setupvalue(L, -2, 1); /* _ENV is the first upvalue of a chunk */
 }

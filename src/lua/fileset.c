@@ -65,6 +65,30 @@ void ruc_fileset_free(ruc_fileset_t *set)
     *set = (ruc_fileset_t){0};
 }
 
+int ruc_fileset_copy(const ruc_fileset_t *set, ruc_fileset_t *copy)
+{
+    *copy = (ruc_fileset_t){.files = calloc(set->count + 1, sizeof *set->files)};
+    if (copy->files == NULL) {
+        return UV_ENOMEM;
+    }
+    copy->room = set->count + 1;
+    copy->bytes = set->bytes;
+    for (size_t i = 0; i < set->count; i++) {
+        const ruc_file_t *from = &set->files[i];
+        ruc_file_t *to = &copy->files[copy->count++];
+        to->name = strdup(from->name);
+        to->path = strdup(from->path);
+        to->text = malloc(from->len + 1);
+        to->len = from->len;
+        if (to->name == NULL || to->path == NULL || to->text == NULL) {
+            ruc_fileset_free(copy);
+            return UV_ENOMEM;
+        }
+        memcpy(to->text, from->text, from->len + 1); /* terminated */
+    }
+    return 0;
+}
+
 static int by_name(const void *a, const void *b)
 {
     return strcmp(((const ruc_file_t *)a)->name, ((const ruc_file_t *)b)->name);

@@ -51,6 +51,9 @@ uint64_t ruc_file_digest(const char *text, size_t len);
  * and of one file more ("" none). For looking often. */
 uint64_t ruc_fileset_stamp(const char *const *roots, size_t count, const char *file);
 
+/* A set of its own with the same content. 0, or UV_ENOMEM and it is empty. */
+int ruc_fileset_copy(const ruc_fileset_t *set, ruc_fileset_t *copy);
+
 /* The file of that relative name, or NULL. */
 const ruc_file_t *ruc_fileset_find(const ruc_fileset_t *set, const char *name);
 

@@ -393,7 +393,11 @@ static int load_template(lua_State *L)
     if (lua_getfield(L, -1, "submit") != LUA_TFUNCTION) {
         return wrong(L, loading, "a template must have a function 'submit'");
     }
-    lua_pop(L, 1);
+    int activity = lua_getfield(L, -2, "activity");
+    if (activity != LUA_TFUNCTION && activity != LUA_TNIL) {
+        return wrong(L, loading, "a template's 'activity' must be a function");
+    }
+    lua_pop(L, 2);
     take_self_test(L, loading);
     lua_rawgeti(L, LUA_REGISTRYINDEX, loading->generation->templates);
     lua_insert(L, -2);
@@ -433,7 +437,7 @@ static void load_file(loading_t *loading)
         loader = load_template;
     }
     ruc_vm_t *vm = loading->generation->vm;
-    if (ruc_vm_protect(vm, loader, loading, &why) < 0) {
+    if (ruc_guard_protect(vm, RUC_BUDGET_LOAD, name, loader, loading, &why) < 0) {
         char text[sizeof why.text + 256];
         bool told =
             strstr(why.text, ".lua") != NULL; /* an error object, or no memory, is no place */
@@ -564,8 +568,7 @@ void ruc_generation_close_all(void)
 
 typedef struct wanted {
     ruc_generation_t *generation;
-    const char *type, *platform;
-    ruc_buf_t *out;
+    const char *type, *platform, *field;
 } wanted_t;
 
 static int find_template(lua_State *L)
@@ -580,17 +583,20 @@ static int find_template(lua_State *L)
             return 0;
         }
     }
-    lua_getfield(L, -1, "submit");
+    lua_pushstring(L, wanted->field);
+    lua_rawget(L, -2);
     return 1;
 }
 
-bool ruc_generation_template(ruc_generation_t *generation, const char *type, const char *platform)
+bool ruc_generation_template(ruc_generation_t *generation, const char *type, const char *platform,
+                             const char *field)
 {
-    wanted_t wanted = {generation, type, platform, NULL};
+    wanted_t wanted = {generation, type, platform, field};
     ruc_why_t why;
     lua_State *L = generation->vm->L;
     int top = lua_gettop(L);
-    return ruc_vm_protect(generation->vm, find_template, &wanted, &why) == 0 &&
+    return ruc_guard_protect(generation->vm, RUC_BUDGET_TEMPLATE, platform, find_template, &wanted,
+                             &why) == 0 &&
            lua_gettop(L) == top + 1;
 }
 

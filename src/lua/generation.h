@@ -70,9 +70,11 @@ void ruc_generation_retire(ruc_generation_t *generation);
 /* Ends the jobs of all generations and closes them, retired ones too. */
 void ruc_generation_close_all(void);
 
-/* Pushes the submit function of the template for that type and platform on vm->L:
- * <type>_<platform>, else <platform>. False: there is none (nothing is pushed). */
-bool ruc_generation_template(ruc_generation_t *generation, const char *type, const char *platform);
+/* Pushes a field of the template for that type and platform on vm->L ("submit" is always a
+ * function, "activity" one or nil): <type>_<platform>, else <platform>. False: there is no template
+ * (nothing is pushed). */
+bool ruc_generation_template(ruc_generation_t *generation, const char *type, const char *platform,
+                             const char *field);
 
 /* Appends the names of the templates there are: "sail_local, spark_local, external". */
 void ruc_generation_templates(ruc_generation_t *generation, ruc_buf_t *out);

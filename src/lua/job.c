@@ -22,7 +22,9 @@ struct ruc_job {
     bool waiting;
     bool queued; /* in the run queue */
     bool known;  /* in by_id */
+    bool told;   /* its error is in the log, with where it came from */
     int nargs;   /* what it is to be resumed with, on co */
+    ruc_account_t account;
     void (*cancel)(void *arg);
     void *cancel_arg;
     ruc_job_done done;
@@ -66,6 +68,26 @@ static const char *phase_name(ruc_phase_t phase)
     }
 }
 
+static ruc_budget_t budget_of(ruc_phase_t phase)
+{
+    switch (phase) {
+    case RUC_PHASE_HANDLER:
+        return RUC_BUDGET_HANDLER;
+    case RUC_PHASE_POLICY:
+        return RUC_BUDGET_POLICY;
+    case RUC_PHASE_PROBE:
+        return RUC_BUDGET_PROBE;
+    case RUC_PHASE_TEMPLATE:
+        return RUC_BUDGET_TEMPLATE;
+    case RUC_PHASE_TIMER:
+        return RUC_BUDGET_TIMER;
+    case RUC_PHASE_CONSOLE:
+        return RUC_BUDGET_CONSOLE;
+    default:
+        return RUC_BUDGET_NONE;
+    }
+}
+
 /* ---- the pool: a job that has ended waits, with its coroutine, for the next ---- */
 
 /* Makes a coroutine, anchored in the registry. Runs protected. */
@@ -73,6 +95,7 @@ static int make_coroutine(lua_State *L)
 {
     ruc_job_t *job = lua_touserdata(L, 1);
     job->co = lua_newthread(L);
+    ruc_vm_mark_own(job->co);
     job->co_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;
 }
@@ -158,38 +181,92 @@ static void job_free(ruc_job_t *job)
 
 typedef struct failing {
     lua_State *co;
-    const char *text; /* of an error that is not the script's own; NULL: its error object */
+    const char *text;
 } failing_t;
 
-/* Makes the error object on the coroutine a text, and leaves that text with where it came from.
- * Runs protected on the main thread (what is raised on the coroutine is caught there too): the
- * coroutine is dead, its stack is still there to be walked. */
-static int describe(lua_State *L)
+/* Runs protected on the main thread: what is raised on the coroutine is caught there too. */
+static int replace_text(lua_State *L)
 {
     failing_t *failing = lua_touserdata(L, 1);
-    lua_State *co = failing->co;
-    if (failing->text != NULL || lua_type(co, -1) != LUA_TSTRING) {
-        const char *type = luaL_typename(co, -1);
-        lua_pop(co, 1);
-        lua_pushfstring(co, failing->text != NULL ? "%s" : "(error object is a %s value)",
-                        failing->text != NULL ? failing->text : type);
+    lua_pop(failing->co, 1);
+    lua_pushstring(failing->co, failing->text);
+    return 0;
+}
+
+/* The message handler of all jobs: an error object becomes a text, and the log has that text with
+ * where it came from. */
+static int with_traceback(lua_State *L)
+{
+    ruc_job_t *job = ruc_job_of(L);
+    if (lua_type(L, 1) != LUA_TSTRING) {
+        lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
+        lua_replace(L, 1);
     }
-    luaL_traceback(L, co, lua_tostring(co, -1), 0);
+    lua_settop(L, 1);
+    if (job == NULL) { /* it was cancelled, and what it has to close fails */
+        return 1;
+    }
+    luaL_traceback(L, L, lua_tostring(L, 1), 1);
+    ruc_log(RUC_LOG_LUA, RUC_ERROR, "%s failed: %s", job->what, lua_tostring(L, 2));
+    job->told = true;
+    lua_settop(L, 1);
     return 1;
 }
 
+static int body_over(lua_State *L, int status, lua_KContext context)
+{
+    (void)context;
+    if (status == LUA_OK || status == LUA_YIELD) {
+        return lua_gettop(L) - 1;
+    }
+    return lua_error(L);
+}
+
+/* body(function, argument...): what a job's coroutine runs. The function is called protected, as an
+ * error that a hook raises switches hooks off for the coroutine that it ends: they must come on
+ * again before what is to be closed is closed, and for the job that has the coroutine next. */
+static int body(lua_State *L)
+{
+    lua_pushcfunction(L, with_traceback);
+    lua_insert(L, 1);
+    return body_over(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 1, 0, body_over), 0);
+}
+
+/* What is on top becomes a text, and is told. `text`: of a failure that is not the script's own. */
 static void fail(ruc_job_t *job, const char *text)
 {
-    ruc_why_t why;
-    lua_State *L = job->vm->L;
-    failing_t failing = {job->co, text};
-    int top = lua_gettop(L);
-    if (ruc_vm_protect(job->vm, describe, &failing, &why) == 0) {
-        ruc_log(RUC_LOG_LUA, RUC_ERROR, "%s failed: %s", job->what, lua_tostring(L, -1));
-    } else {
-        ruc_log(RUC_LOG_LUA, RUC_ERROR, "%s failed: %s", job->what, why.text);
+    lua_State *co = job->co;
+    if (text == NULL && lua_type(co, -1) != LUA_TSTRING) {
+        text = "(no text)";
     }
-    lua_settop(L, top);
+    if (text != NULL) {
+        ruc_why_t why;
+        failing_t failing = {co, text};
+        if (ruc_vm_protect(job->vm, replace_text, &failing, &why) < 0) {
+            lua_settop(co, 0);
+            lua_pushnil(co);
+        }
+    }
+    if (!job->told) {
+        ruc_log(RUC_LOG_LUA, RUC_ERROR, "%s failed: %s", job->what,
+                text != NULL ? text : lua_tostring(co, -1));
+    }
+}
+
+/* The account that a slice of the job is charged to. */
+static ruc_account_t *account_of(ruc_job_t *job)
+{
+    return job->account.kind == RUC_BUDGET_NONE ? NULL : &job->account;
+}
+
+/* Runs what the dead or suspended coroutine has to close; what is raised has nowhere to go. Cutting
+ * the stack first (lua_settop) would run it unprotected. */
+static void close_pending(ruc_job_t *job)
+{
+    ruc_scope_t scope;
+    ruc_guard_enter(&scope, job->vm, job->co, account_of(job));
+    lua_resetthread(job->co);
+    ruc_guard_leave(&scope);
 }
 
 /* `text`: of a failure that is not the script's own, then the top of the stack is anything. */
@@ -198,14 +275,34 @@ static void finish(ruc_job_t *job, ruc_outcome_t outcome, int n, const char *tex
     if (outcome == RUC_JOB_FAILED) {
         fail(job, text);
     }
+    job->vm->ending = job;
     job->done(job->arg, outcome, job->co, n);
+    job->vm->ending = NULL;
     if (outcome != RUC_JOB_OK) {
-        /* Runs what is to be closed, protected; its error has nowhere to go. Cutting the stack
-         * first (lua_settop) would run it unprotected. */
-        lua_resetthread(job->co);
+        close_pending(job);
     }
     lua_settop(job->co, 0);
     job_free(job);
+}
+
+ruc_stop_t ruc_job_stopped(lua_State *co)
+{
+    const ruc_job_t *job = ruc_vm_of(co)->ending;
+    return job == NULL ? RUC_STOP_NOT : job->account.stopped;
+}
+
+uint64_t ruc_job_took(lua_State *co)
+{
+    const ruc_job_t *job = ruc_vm_of(co)->ending;
+    return job == NULL ? 0 : job->account.ns;
+}
+
+int ruc__job_run(lua_State *co, lua_State *from, int nargs, int *nresults)
+{
+    lua_State *before = ruc_guard_switch(co);
+    int rc = lua_resume(co, from, nargs, nresults);
+    ruc_guard_back(before);
+    return rc;
 }
 
 static void resume(ruc_job_t *job)
@@ -213,10 +310,13 @@ static void resume(ruc_job_t *job)
     ruc_vm_t *vm = job->vm;
     ruc_job_t *outer = vm->current;
     const char *context = ruc_log_context(job->request[0] ? job->request : NULL);
+    ruc_scope_t scope;
     int n = 0;
     vm->current = job;
     all.depth++;
-    int rc = lua_resume(job->co, NULL, job->nargs, &n);
+    ruc_guard_enter(&scope, vm, job->co, account_of(job));
+    int rc = ruc__job_run(job->co, NULL, job->nargs, &n);
+    ruc_guard_leave(&scope);
     all.depth--;
     vm->current = outer;
     if (rc == LUA_YIELD && !job->waiting) {
@@ -274,9 +374,11 @@ int ruc_job_start(ruc_vm_t *vm, ruc_phase_t phase, int nargs, const char *what, 
         lua_pop(vm->L, nargs + 1);
         return UV_ENOMEM;
     }
+    lua_pushcfunction(job->co, body);
     lua_xmove(vm->L, job->co, nargs + 1);
     job->id = ++all.last_id;
     job->phase = phase;
+    job->told = false;
     job->waits = 0;
     job->waiting = job->queued = job->known = false;
     job->cancel = NULL;
@@ -284,6 +386,7 @@ int ruc_job_start(ruc_vm_t *vm, ruc_phase_t phase, int nargs, const char *what, 
     job->arg = arg;
     copy_text(job->what, sizeof job->what, what);
     copy_text(job->request, sizeof job->request, request);
+    ruc_account_init(&job->account, budget_of(phase), job->what, vm);
     DL_APPEND(vm->jobs, job);
     vm->job_count++;
     all.total++;
@@ -291,8 +394,17 @@ int ruc_job_start(ruc_vm_t *vm, ruc_phase_t phase, int nargs, const char *what, 
         publish(job);
         *id = job->id;
     }
-    enqueue(job, nargs);
+    enqueue(job, nargs + 1);
     return 0;
+}
+
+ruc_job_t *ruc_job_newest(ruc_vm_t *vm, const void *arg)
+{
+    ruc_job_t *job = vm->jobs == NULL ? NULL : vm->jobs->prev; /* the tail */
+    while (job != NULL && job->arg != arg) {
+        job = job == vm->jobs ? NULL : job->prev;
+    }
+    return job;
 }
 
 void ruc_job_cancel(ruc_job_t *job)

@@ -9,6 +9,7 @@
 #include <lua.h>
 #include <stdint.h>
 
+#include "lua/guard.h"
 #include "lua/vm.h"
 
 /* What a script is while it runs; primitives say in which of them they work. */
@@ -49,6 +50,16 @@ typedef struct ruc_ticket {
     uint32_t wait;
 } ruc_ticket_t;
 
+/* In `done`: which budget of that job was used up, if it ended for that. */
+ruc_stop_t ruc_job_stopped(lua_State *co);
+
+/* In `done`: the CPU time it took, in nanoseconds, as far as it was seen (guard.h). */
+uint64_t ruc_job_took(lua_State *co);
+
+/* The one place that resumes a coroutine: a job's, or (by corolib.c) a script's own. As lua_resume;
+ * keeps account of what runs innermost. */
+int ruc__job_run(lua_State *co, lua_State *from, int nargs, int *nresults);
+
 /* Starts a job: the function and its `nargs` arguments are on top of vm->L and are taken off it.
  * `what` names it in the log (copied, cut). It runs at once unless another job is running, then
  * after it. `request` is the request id its log lines carry, or NULL (copied). `id` (may be NULL)
@@ -56,6 +67,10 @@ typedef struct ruc_ticket {
  * called. */
 int ruc_job_start(ruc_vm_t *vm, ruc_phase_t phase, int nargs, const char *what, const char *request,
                   ruc_job_done done, void *arg, uint64_t *id);
+
+/* The newest job of that state with that `arg`, just after it was started; NULL when it has ended.
+ */
+ruc_job_t *ruc_job_newest(ruc_vm_t *vm, const void *arg);
 
 /* Ends a job that waits or has not begun; `done` is called with RUC_JOB_CANCELLED. */
 void ruc_job_cancel(ruc_job_t *job);

@@ -109,8 +109,8 @@ static size_t read_headers(lua_State *L, ruc_http_header_t *headers)
 void ruc__http_read_spec(lua_State *L, ruc_http_call_spec_t *spec, ruc_http_header_t *headers)
 {
     static const char *const names[] = {
-        "url",  "method", "headers",  "body", "timeout", "max_body", "follow_redirects",
-        "unix", "ca",     "insecure", NULL};
+        "url",  "method", "headers",  "body",  "timeout", "max_body", "follow_redirects",
+        "unix", "ca",     "insecure", "http2", "fresh",   NULL};
     ruc_options_check(L, 1, names);
     lua_settop(L, 1);
     *spec = (ruc_http_call_spec_t){.url = ruc_options_text(L, 1, "url", NULL)};
@@ -124,6 +124,8 @@ void ruc__http_read_spec(lua_State *L, ruc_http_call_spec_t *spec, ruc_http_head
     spec->unix_socket = ruc_options_text(L, 1, "unix", NULL);
     spec->ca_file = ruc_options_text(L, 1, "ca", NULL);
     spec->insecure = ruc_options_boolean(L, 1, "insecure", false);
+    spec->fresh = ruc_options_boolean(L, 1, "fresh", false);
+    spec->http2 = ruc_options_boolean(L, 1, "http2", false);
     spec->header_count = read_headers(L, headers);
     spec->headers = headers;
 }

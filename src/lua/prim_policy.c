@@ -7,6 +7,7 @@
  * For reconcile, across states (each waits; true and the answer, or nil, message, code):
  *     rucat.policy.restart(engine, exit, history)   rucat.policy.probe(engine, seconds)
  *     rucat.policy.unhealthy(engine, why)           rucat.policy.submit(engine, ctx)
+ *     rucat.policy.activity(engine, seconds)        rucat.policy.idle(engine, activity)
  *     rucat.policy.health()   -- interval, timeout, failures of the serving health policy
  */
 #include <lauxlib.h>
@@ -47,37 +48,50 @@ static int push_policy_error(lua_State *L, const char *policy, const char *kind,
 
 static int with_traceback(lua_State *L)
 {
-    luaL_traceback(L, L, luaL_tolstring(L, 1, NULL), 1);
+    luaL_traceback(L, L, ruc_guard_is_stopped() ? lua_tostring(L, 1) : luaL_tolstring(L, 1, NULL),
+                   1);
     return 1;
 }
 
 /* Calls the policy with the arguments on top; leaves its results. 0 or a Lua error code, then the
- * message is on top. */
-static int call_policy(lua_State *L, ruc_policy_t policy, int nargs, int nresults)
+ * message is on top and `kind` says what it was. It has a budget of its own, within that of the
+ * job: where it uses that up it fails and the handler goes on; where the job's is used up
+ * meanwhile, all of it ends. */
+static int call_policy(lua_State *L, ruc_policy_t policy, int nargs, int nresults,
+                       const char **kind)
 {
-    ruc_generation_t *generation = ruc_vm_of(L)->arg;
+    ruc_vm_t *vm = ruc_vm_of(L);
+    ruc_generation_t *generation = vm->arg;
+    ruc_scope_t scope;
+    ruc_account_t account;
     int base = lua_gettop(L) - nargs + 1;
     lua_pushcfunction(L, with_traceback);
     lua_insert(L, base);
     lua_rawgeti(L, LUA_REGISTRYINDEX, generation->policies[policy]);
     lua_insert(L, base + 1);
-    uint64_t began = ruc_clock_mono_ns();
     ruc_phase_t before = ruc_job_set_phase(L, RUC_PHASE_POLICY);
+    ruc_account_init(&account, RUC_BUDGET_POLICY, ruc_policy_name(policy), vm);
+    uint64_t began = ruc_clock_mono_ns();
+    ruc_guard_enter(&scope, vm, L, &account);
     int rc = lua_pcall(L, nargs, nresults, base);
+    ruc_guard_leave(&scope);
     ruc_job_set_phase(L, before);
     ruc_ask_count_time(ruc_policy_name(policy), began);
+    ruc_guard_check(L);
     lua_remove(L, base);
+    *kind = account.stopped == RUC_STOP_NOT ? "error" : ruc_stop_name(account.stopped);
     return rc;
 }
 
 /* Asks the auth policy: 1 yes, 0 no, -1 it failed (the problem is pushed: 3 values). */
 static int ask_auth(lua_State *L, int user, const char *verb, int engine)
 {
+    const char *kind;
     lua_pushvalue(L, user);
     lua_pushstring(L, verb);
     lua_pushvalue(L, engine);
-    if (call_policy(L, RUC_POLICY_AUTH, 3, 2) != LUA_OK) {
-        push_policy_error(L, "auth", "error", lua_tostring(L, -1));
+    if (call_policy(L, RUC_POLICY_AUTH, 3, 2, &kind) != LUA_OK) {
+        push_policy_error(L, "auth", kind, lua_tostring(L, -1));
         return -1;
     }
     if (!lua_isboolean(L, -2)) {
@@ -181,8 +195,9 @@ static int policy_admit(lua_State *L)
     lua_pushvalue(L, 2);
     push_counts(L, owner);
     int pushed = 0, asked = 4;
-    if (call_policy(L, RUC_POLICY_ADMISSION, 3, 3) != LUA_OK) {
-        pushed = push_policy_error(L, "admission", "error", lua_tostring(L, -1));
+    const char *kind;
+    if (call_policy(L, RUC_POLICY_ADMISSION, 3, 3, &kind) != LUA_OK) {
+        pushed = push_policy_error(L, "admission", kind, lua_tostring(L, -1));
     } else if (lua_istable(L, -3)) {
         lua_pop(L, 2);
         lua_pushvalue(L, asked);
@@ -231,7 +246,25 @@ static int policy_submit(lua_State *L)
     const char *type = luaL_checkstring(L, 3), *platform = luaL_checkstring(L, 4);
     lua_pushvalue(L, 1);
     lua_pushvalue(L, 2);
-    return ruc_ask_template(L, type, platform);
+    return ruc_ask_template(L, type, platform, "submit", 2, RUC_PHASE_TEMPLATE, 0);
+}
+
+static int policy_activity(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    double seconds = luaL_checknumber(L, 2);
+    lua_settop(L, 1);
+    lua_getfield(L, 1, "type");
+    lua_getfield(L, 1, "platform");
+    const char *type = luaL_checkstring(L, 2), *platform = luaL_checkstring(L, 3);
+    lua_pushvalue(L, 1);
+    return ruc_ask_template(L, type, platform, "activity", 1, RUC_PHASE_PROBE, seconds);
+}
+
+static int policy_idle(lua_State *L)
+{
+    lua_settop(L, 2);
+    return ruc_ask_policy(L, RUC_POLICY_IDLE, "check", 2, RUC_PHASE_POLICY, 0);
 }
 
 typedef struct numbers {
@@ -257,7 +290,8 @@ static int policy_health(lua_State *L)
     ruc_generation_t *generation = ruc_scripts_now(ruc_vm_of(L)->app->scripts);
     numbers_t numbers = {.ref = generation->policies[RUC_POLICY_HEALTH]};
     ruc_why_t why;
-    if (ruc_vm_protect(generation->vm, read_numbers, &numbers, &why) < 0) {
+    if (ruc_guard_protect(generation->vm, RUC_BUDGET_POLICY, "health", read_numbers, &numbers,
+                          &why) < 0) {
         return ruc_push_err(L, RUC_ESCRIPT, why.text);
     }
     lua_pushnumber(L, numbers.interval);
@@ -276,13 +310,10 @@ void ruc_prim_policy(lua_State *L)
 {
     static const luaL_Reg operators[] = {
         {"allow", policy_allow}, {"admit", policy_admit}, {NULL, NULL}};
-    static const luaL_Reg systems[] = {{"restart", policy_restart},
-                                       {"probe", policy_probe},
-                                       {"unhealthy", policy_unhealthy},
-                                       {"submit", policy_submit},
-                                       {"health", policy_health},
-                                       {"nonsense", policy_nonsense},
-                                       {NULL, NULL}};
+    static const luaL_Reg systems[] = {
+        {"restart", policy_restart}, {"probe", policy_probe},       {"unhealthy", policy_unhealthy},
+        {"submit", policy_submit},   {"health", policy_health},     {"activity", policy_activity},
+        {"idle", policy_idle},       {"nonsense", policy_nonsense}, {NULL, NULL}};
     lua_newtable(L);
     luaL_setfuncs(L, ruc_vm_of(L)->kind == RUC_VM_SYSTEM ? systems : operators, 0);
 }

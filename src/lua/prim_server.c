@@ -107,7 +107,7 @@ static int server_has_template(lua_State *L)
     ruc_generation_t *generation = ruc_scripts_now(scripts_of(L));
     const char *type = luaL_checkstring(L, 1), *platform = luaL_checkstring(L, 2);
     int top = lua_gettop(generation->vm->L);
-    lua_pushboolean(L, ruc_generation_template(generation, type, platform));
+    lua_pushboolean(L, ruc_generation_template(generation, type, platform, "submit"));
     lua_settop(generation->vm->L, top);
     return 1;
 }
@@ -122,7 +122,9 @@ static int server_config(lua_State *L)
 static int server_info(lua_State *L)
 {
     ruc_app_t *app = ruc_vm_of(L)->app;
-    lua_createtable(L, 0, 4);
+    lua_createtable(L, 0, 5);
+    lua_pushinteger(L, (lua_Integer)sysconf(_SC_NPROCESSORS_ONLN));
+    lua_setfield(L, -2, "cpus");
     lua_pushstring(L, app->instance);
     lua_setfield(L, -2, "instance");
     lua_pushstring(L, app->listen);

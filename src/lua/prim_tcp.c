@@ -1,6 +1,7 @@
 /* prim_tcp.c - rucat.tcp: does something accept there? Names are resolved off the loop.
  *
  *     local ok, why = rucat.tcp.connect("127.0.0.1", 15002, 3)   -- waits; the connection is closed
+ *     local n = rucat.tcp.connections(15002)     -- waits; how many there are to that port
  *     local reply = rucat.tcp.exchange("127.0.0.1", 3000, bytes, 5, 65536)   -- tools only
  */
 #include <lauxlib.h>
@@ -11,6 +12,7 @@
 #include "lua/job.h"
 #include "lua/options.h"
 #include "lua/prims.h"
+#include "lua/tcp_table.h"
 
 typedef struct probe {
     uv_getaddrinfo_t resolve;
@@ -206,7 +208,9 @@ static int tcp_exchange(lua_State *L)
 
 void ruc_prim_tcp(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"connect", tcp_connect}, {"exchange", tcp_exchange}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"connect", tcp_connect},
+                                         {"connections", ruc_tcp_connections},
+                                         {"exchange", tcp_exchange},
+                                         {NULL, NULL}};
     luaL_newlib(L, functions);
 }

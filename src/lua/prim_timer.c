@@ -5,8 +5,10 @@
  *     t:cancel()
  *
  * Timers belong to the state they were made in and stop when it is retired (a new generation).
- * `every` does not pile up: the next interval starts when the job of the last one has ended. */
+ * `every` does not pile up: the next interval starts when the job of the last one has ended, and is
+ * no shorter than that job took. One whose job is stopped three times in a row is cancelled. */
 #include <lauxlib.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <utlist.h>
 
@@ -17,6 +19,7 @@
 
 #define TIMER "rucat.timer"
 #define TIMERS_MAX 1000
+#define STOPS_MAX 3 /* in a row, then a timer is cancelled */
 
 typedef struct ruc_timer {
     uv_timer_t handle;
@@ -24,6 +27,8 @@ typedef struct ruc_timer {
     int fn_ref;        /* the function */
     uint64_t every_ms; /* 0: once */
     bool running;      /* its job is under way */
+    unsigned stopped;  /* times in a row that its budget was used up */
+    char what[96];     /* "timer of handlers/x.lua:12" */
     struct ruc_timer *prev, *next;
 } ruc_timer_t;
 
@@ -109,19 +114,41 @@ void ruc_timers_stop(ruc_vm_t *vm)
 
 static void timer_rang(uv_timer_t *handle);
 
+/* How long until it runs again. Not sooner than its last run took, so that a timer has half of the
+ * loop at most (job.c sees to it that all of them together have no more). */
+static uint64_t next_ms(const ruc_timer_t *timer, uint64_t took_ns)
+{
+    uint64_t took_ms = (took_ns + 999999) / 1000000;
+    return timer->every_ms > took_ms ? timer->every_ms : took_ms;
+}
+
+/* True when it was stopped too often in a row. */
+static bool is_hopeless(ruc_timer_t *timer, ruc_outcome_t outcome, lua_State *co)
+{
+    bool stopped = outcome == RUC_JOB_FAILED && ruc_job_stopped(co) != RUC_STOP_NOT;
+    timer->stopped = stopped ? timer->stopped + 1 : 0;
+    if (timer->every_ms == 0 || timer->stopped < STOPS_MAX) {
+        return false;
+    }
+    ruc_log(RUC_LOG_SCRIPT, RUC_ERROR, "%s is cancelled: it was stopped %d times in a row",
+            timer->what, STOPS_MAX);
+    return true;
+}
+
 static void timer_job_done(void *arg, ruc_outcome_t outcome, lua_State *co, int n)
 {
-    (void)outcome;
-    (void)co;
     (void)n;
     ruc_timer_t *timer = arg;
     timer->running = false;
-    if (timer->vm == NULL) {
+    if (timer->vm != NULL && co != NULL && is_hopeless(timer, outcome, co)) {
+        timer_end(timer);
+    } else if (timer->vm == NULL) {
         uv_close((uv_handle_t *)&timer->handle, timer_closed);
     } else if (timer->every_ms == 0) {
         timer_end(timer);
     } else {
-        uv_timer_start(&timer->handle, timer_rang, timer->every_ms, 0);
+        uint64_t took_ns = co == NULL ? 0 : ruc_job_took(co);
+        uv_timer_start(&timer->handle, timer_rang, next_ms(timer, took_ns), 0);
     }
 }
 
@@ -143,7 +170,7 @@ static void timer_rang(uv_timer_t *handle)
     timer->running = true;
     int rc = ruc_vm_protect(vm, push_function, timer, &why);
     if (rc == 0) {
-        rc = ruc_job_start(vm, phase, 0, "timer", NULL, timer_job_done, timer, NULL);
+        rc = ruc_job_start(vm, phase, 0, timer->what, NULL, timer_job_done, timer, NULL);
     }
     if (rc < 0) {
         ruc_log(RUC_LOG_LUA, RUC_ERROR, "a timer's function could not be run: %s",
@@ -156,6 +183,15 @@ static ruc_timer_t *check_timer(lua_State *L)
 {
     ruc_timer_t **box = luaL_checkudata(L, 1, TIMER);
     return *box;
+}
+
+/* Names it by where its function is. */
+static void name_timer(lua_State *L, ruc_timer_t *timer)
+{
+    lua_Debug ar;
+    lua_pushvalue(L, 2);
+    lua_getinfo(L, ">S", &ar);
+    snprintf(timer->what, sizeof timer->what, "timer of %s:%d", ar.short_src, ar.linedefined);
 }
 
 static int new_timer(lua_State *L, bool every)
@@ -187,6 +223,7 @@ static int new_timer(lua_State *L, bool every)
     timer->vm = vm;
     timer->fn_ref = ref;
     timer->every_ms = every ? (uint64_t)ms : 0;
+    name_timer(L, timer);
     uv_update_time(vm->app->loop);
     uv_timer_init(vm->app->loop, &timer->handle);
     timer->handle.data = timer;

@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/metrics.h"
+#include "lua/renew.h"
 #include "lua/scripts_room.h"
 #include "lua/unknown.h"
 
@@ -103,6 +104,7 @@ void ruc__scripts_error(ruc_scripts_t *scripts, const char *text)
 void ruc__scripts_serve(ruc_scripts_t *scripts, ruc_generation_t *next, const char *source)
 {
     ruc_generation_t *before = scripts->now;
+    next->vm->filled = ruc_renew_soon;
     scripts->now = next;
     scripts->source = source;
     scripts->last_number =
@@ -114,6 +116,32 @@ void ruc__scripts_serve(ruc_scripts_t *scripts, ruc_generation_t *next, const ch
     if (before != NULL) {
         ruc_generation_retire(before);
     }
+}
+
+void ruc_scripts_renew(ruc_scripts_t *scripts)
+{
+    ruc_fileset_t files;
+    ruc_load_report_t report;
+    ruc_generation_t *next = NULL;
+    uint64_t before = scripts->now->number;
+    ruc_load_report_init(&report);
+    if (ruc_fileset_copy(&scripts->now->files, &files) == 0) {
+        next = ruc_generation_new(scripts->app, &files, scripts->last_number + 1, &report);
+    }
+    if (next == NULL) {
+        ruc_log(RUC_LOG_LUA, RUC_ERROR,
+                "what scripts keep has filled the memory of generation %llu, and it could not be "
+                "made anew: %s",
+                (unsigned long long)before, ruc_buf_str(&report.errors));
+    } else {
+        ruc__scripts_serve(scripts, next, scripts->source);
+        ruc_metric_add(ruc_metrics_series(RUC_M_SCRIPT_RENEWALS), 1);
+        ruc_log(RUC_LOG_LUA, RUC_ERROR,
+                "what scripts keep has filled the memory of generation %llu (limits.lua_memory): "
+                "generation %llu, of the same files, serves",
+                (unsigned long long)before, (unsigned long long)next->number);
+    }
+    ruc_load_report_free(&report);
 }
 
 /* Tries the saved generations, newest first. */
@@ -227,6 +255,8 @@ void ruc_scripts_close(ruc_scripts_t *scripts)
         return;
     }
     RUC_MUST(!scripts->reading);
+    ruc_renew_close();
+    scripts->app->scripts = NULL;
     scripts->now = NULL;
     ruc_generation_close_all();
     ruc_watch_close(scripts->watch);

@@ -38,6 +38,10 @@ typedef void (*ruc_reload_cb)(void *arg, int rc, json_t *report);
  * negative code (then cb is not called). */
 int ruc_scripts_reload(ruc_scripts_t *scripts, ruc_reload_cb cb, void *arg);
 
+/* Makes the generation that serves anew, of the files it was made of, and serves with it: what its
+ * scripts have kept is let go of. Logged and counted; where it fails the old one serves on. */
+void ruc_scripts_renew(ruc_scripts_t *scripts);
+
 /* {generation, source, watch, files: [{name, path}...], warnings: [text...], last_error,
  * last_error_at}. New reference. */
 json_t *ruc_scripts_status(ruc_scripts_t *scripts);

@@ -158,8 +158,8 @@ static void list_fields(lua_State *L, const char *prefix, int depth, ruc_names_t
         lua_pop(L, 1);
     }
     int kind = luaL_getmetafield(L, -1, "__index");
-    if (kind == LUA_TTABLE && depth > 0) {
-        list_fields(L, prefix, depth - 1, names);
+    if (kind == LUA_TTABLE) {
+        list_fields(L, prefix, depth, names);
     }
     lua_pop(L, kind == LUA_TNIL ? 0 : 1);
 }

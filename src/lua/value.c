@@ -16,7 +16,10 @@
 
 void ruc_value_mark_array(lua_State *L)
 {
-    luaL_newmetatable(L, ARRAY_MARK);
+    if (luaL_newmetatable(L, ARRAY_MARK)) {
+        lua_pushboolean(L, 0); /* all lists share it */
+        lua_setfield(L, -2, "__metatable");
+    }
     lua_setmetatable(L, -2);
 }
 
@@ -33,11 +36,14 @@ static bool is_marked(lua_State *L, int index)
 
 /* ---- between states ---- */
 
-static void copy(lua_State *from, int index, lua_State *to, int depth)
+static void copy(lua_State *from, int index, lua_State *to, int depth, int *nodes)
 {
     index = lua_absindex(from, index);
     if (depth > RUC_VALUE_DEPTH || !lua_checkstack(from, 8)) {
         luaL_error(to, "a value is nested too deeply to be handed over");
+    }
+    if (++*nodes > RUC_VALUE_NODES) {
+        luaL_error(to, "a value has too many parts to be handed over: at most %d", RUC_VALUE_NODES);
     }
     luaL_checkstack(to, 8, "a value is too large to be handed over");
     ruc_record_t *record;
@@ -71,8 +77,8 @@ static void copy(lua_State *from, int index, lua_State *to, int depth)
         }
         lua_pushnil(from);
         while (lua_next(from, index)) {
-            copy(from, -2, to, depth + 1);
-            copy(from, -1, to, depth + 1);
+            copy(from, -2, to, depth + 1, nodes);
+            copy(from, -1, to, depth + 1, nodes);
             lua_rawset(to, -3);
             lua_pop(from, 1);
         }
@@ -88,8 +94,8 @@ static void copy(lua_State *from, int index, lua_State *to, int depth)
 
 void ruc_value_copy(lua_State *from, int index, lua_State *to)
 {
-    int top = lua_gettop(from);
-    copy(from, index, to, 0);
+    int top = lua_gettop(from), nodes = 0;
+    copy(from, index, to, 0, &nodes);
     lua_settop(from, top);
 }
 
@@ -189,19 +195,26 @@ static lua_Integer list_length(lua_State *L, int index)
     return seen == n ? n : -1;
 }
 
-static int write_value(lua_State *L, int index, ruc_buf_t *out, ruc_why_t *why, int depth);
+/* What is written where, how deep and how many values there were so far: a small table that has the
+ * same table in it twice, which has another one in it twice, ..., is a large text. */
+typedef struct writing {
+    ruc_buf_t *out;
+    ruc_why_t *why;
+    int nodes;
+} writing_t;
 
-static int write_list(lua_State *L, int index, lua_Integer n, ruc_buf_t *out, ruc_why_t *why,
-                      int depth)
+static int write_value(lua_State *L, int index, writing_t *w, int depth);
+
+static int write_list(lua_State *L, int index, lua_Integer n, writing_t *w, int depth)
 {
-    int rc = ruc_buf_add(out, "[", 1);
+    int rc = ruc_buf_add(w->out, "[", 1);
     for (lua_Integer i = 1; rc == 0 && i <= n; i++) {
-        rc = i > 1 ? ruc_buf_add(out, ",", 1) : 0;
+        rc = i > 1 ? ruc_buf_add(w->out, ",", 1) : 0;
         lua_rawgeti(L, index, i);
-        rc = rc == 0 ? write_value(L, -1, out, why, depth + 1) : rc;
+        rc = rc == 0 ? write_value(L, -1, w, depth + 1) : rc;
         lua_pop(L, 1);
     }
-    return rc == 0 ? ruc_buf_add(out, "]", 1) : rc;
+    return rc == 0 ? ruc_buf_add(w->out, "]", 1) : rc;
 }
 
 /* Keys are written sorted, so that the same value always is the same text. */
@@ -249,23 +262,23 @@ static int collect_keys(lua_State *L, int index, key_text_t **keys, size_t *coun
     return 0;
 }
 
-static int write_object(lua_State *L, int index, ruc_buf_t *out, ruc_why_t *why, int depth)
+static int write_object(lua_State *L, int index, writing_t *w, int depth)
 {
     key_text_t *keys = NULL;
     size_t count = 0;
-    int rc = collect_keys(L, index, &keys, &count, why);
-    rc = rc == 0 ? ruc_buf_add(out, "{", 1) : rc;
+    int rc = collect_keys(L, index, &keys, &count, w->why);
+    rc = rc == 0 ? ruc_buf_add(w->out, "{", 1) : rc;
     for (size_t i = 0; rc == 0 && i < count; i++) {
-        rc = i == 0 ? 0 : ruc_buf_add(out, ",", 1);
-        rc = rc == 0 ? ruc_buf_add_json(out, keys[i].text, keys[i].len) : rc;
-        rc = rc == 0 ? ruc_buf_add(out, ":", 1) : rc;
+        rc = i == 0 ? 0 : ruc_buf_add(w->out, ",", 1);
+        rc = rc == 0 ? ruc_buf_add_json(w->out, keys[i].text, keys[i].len) : rc;
+        rc = rc == 0 ? ruc_buf_add(w->out, ":", 1) : rc;
         lua_pushlstring(L, keys[i].text, keys[i].len);
         lua_rawget(L, index);
-        rc = rc == 0 ? write_value(L, -1, out, why, depth + 1) : rc;
+        rc = rc == 0 ? write_value(L, -1, w, depth + 1) : rc;
         lua_pop(L, 1);
     }
     free(keys);
-    return rc == 0 ? ruc_buf_add(out, "}", 1) : rc;
+    return rc == 0 ? ruc_buf_add(w->out, "}", 1) : rc;
 }
 
 static int write_number(lua_State *L, int index, ruc_buf_t *out, ruc_why_t *why)
@@ -301,14 +314,19 @@ static int write_view(lua_State *L, ruc_record_t *record, ruc_buf_t *out)
     return json == NULL ? UV_ENOMEM : ruc_buf_add(out, json, len);
 }
 
-static int write_value(lua_State *L, int index, ruc_buf_t *out, ruc_why_t *why, int depth)
+static int write_value(lua_State *L, int index, writing_t *w, int depth)
 {
+    ruc_buf_t *out = w->out;
+    ruc_why_t *why = w->why;
     size_t len;
     const char *text;
     lua_Integer n;
     ruc_record_t *record;
     if (depth > RUC_VALUE_DEPTH || !lua_checkstack(L, 8)) {
         return ruc_why_set(why, RUC_EINVALID, "JSON: nested deeper than %d", RUC_VALUE_DEPTH);
+    }
+    if (++w->nodes > RUC_VALUE_NODES) {
+        return ruc_why_set(why, RUC_EINVALID, "JSON: more than %d values", RUC_VALUE_NODES);
     }
     index = lua_absindex(L, index);
     switch (lua_type(L, index)) {
@@ -325,8 +343,7 @@ static int write_value(lua_State *L, int index, ruc_buf_t *out, ruc_why_t *why, 
         return ruc_buf_add_json(out, text, len);
     case LUA_TTABLE:
         n = list_length(L, index);
-        return n >= 0 ? write_list(L, index, n, out, why, depth)
-                      : write_object(L, index, out, why, depth);
+        return n >= 0 ? write_list(L, index, n, w, depth) : write_object(L, index, w, depth);
     default:
         record = lua_type(L, index) == LUA_TUSERDATA ? ruc_view_test(L, index) : NULL;
         if (record != NULL) {
@@ -339,8 +356,9 @@ static int write_value(lua_State *L, int index, ruc_buf_t *out, ruc_why_t *why, 
 int ruc_value_write(lua_State *L, int index, ruc_buf_t *out, ruc_why_t *why)
 {
     ruc_why_set(why, 0, "%s", "");
+    writing_t writing = {out, why, 0};
     int top = lua_gettop(L);
-    int rc = write_value(L, index, out, why, 0);
+    int rc = write_value(L, index, &writing, 0);
     lua_settop(L, top);
     if (rc < 0 && why != NULL && why->text[0] == '\0') {
         ruc_why_set(why, rc, "JSON: %s", ruc_err_text(rc));

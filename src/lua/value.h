@@ -14,6 +14,8 @@
 #include "core/err.h"
 
 #define RUC_VALUE_DEPTH 64
+#define RUC_VALUE_NODES                                                                            \
+    1000000 /* values in a value, those in tables counted as often as they are met */
 
 /* Copies the value at `index` of `from` onto `to`'s stack: nil, booleans, numbers, strings, tables
  * of such (without metatables but the array mark), views of engines. Functions and other things

@@ -10,6 +10,7 @@
 #include "core/check.h"
 #include "core/log.h"
 #include "lua/env.h"
+#include "lua/guard.h"
 #include "lua/job.h"
 #include "lua/prims.h"
 
@@ -26,7 +27,7 @@ static void *allocate(void *ud, void *block, size_t old, size_t size)
         vm->used -= old;
         return NULL;
     }
-    if (vm->cap != 0 && size > old && vm->used + (size - old) > vm->cap) {
+    if (size > old && vm->used + (size - old) > vm->limit && !ruc_guard_more(vm, old, size)) {
         return NULL;
     }
     void *fresh = ruc_slab_resize(&vm->slab, block, old, size);
@@ -50,7 +51,20 @@ ruc_vm_t *ruc_vm_of(lua_State *L)
 {
     ruc_vm_t *vm;
     memcpy(&vm, lua_getextraspace(L), sizeof vm); /* every coroutine has a copy */
-    return vm;
+    return (ruc_vm_t *)((uintptr_t)vm & ~(uintptr_t)1);
+}
+
+void ruc_vm_mark_own(lua_State *co)
+{
+    uintptr_t tagged = (uintptr_t)ruc_vm_of(co) | 1;
+    memcpy(lua_getextraspace(co), &tagged, sizeof tagged);
+}
+
+bool ruc_vm_is_own(lua_State *co)
+{
+    uintptr_t tagged;
+    memcpy(&tagged, lua_getextraspace(co), sizeof tagged);
+    return (tagged & 1) != 0;
 }
 
 void *ruc_vm_box(lua_State *L, int index, const void *key)
@@ -125,7 +139,8 @@ ruc_vm_t *ruc_vm_new(ruc_app_t *app, ruc_vm_kind_t kind, size_t cap, ruc_why_t *
 {
     ruc_vm_t *vm = calloc(1, sizeof *vm);
     if (vm != NULL) {
-        *vm = (ruc_vm_t){.app = app, .kind = kind, .cap = cap};
+        cap = cap == 0 ? SIZE_MAX : cap;
+        *vm = (ruc_vm_t){.app = app, .kind = kind, .cap = cap, .limit = cap};
         vm->L = lua_newstate(allocate, vm);
     }
     if (vm == NULL || vm->L == NULL) {

@@ -24,9 +24,14 @@ typedef struct ruc_vm {
     lua_State *L; /* the main thread: a scratch stack, never resumed */
     ruc_vm_kind_t kind;
     ruc_app_t *app;
-    size_t used, cap;        /* bytes */
+    size_t used, cap; /* bytes */
+    size_t limit;     /* what it may hold now: the cap, or less by a budget (guard.h) */
+    size_t refused;   /* the last growth that was refused; Lua asks once more */
+    /* Told when what scripts keep has filled the cap, from inside the allocator; may be NULL. */
+    void (*filled)(struct ruc_vm *vm);
     ruc_slab_t slab;         /* where its small objects are */
     struct ruc_job *current; /* the job that is running; NULL */
+    struct ruc_job *ending;  /* the job whose `done` is being called; NULL */
     struct ruc_job *jobs;    /* all of them */
     unsigned job_count;
     bool stands;          /* a console's: what runs outside a job (completion) may look */
@@ -53,12 +58,18 @@ void ruc_vm_close(ruc_vm_t *vm);
 /* The state that `L` belongs to. */
 ruc_vm_t *ruc_vm_of(lua_State *L);
 
+/* Marks a coroutine as a job's, which no script may resume or close (it can get hold of one by
+ * coroutine.running); and asks for the mark. */
+void ruc_vm_mark_own(lua_State *co);
+bool ruc_vm_is_own(lua_State *co);
+
 /* The block of the userdata at `index` when its metatable is the one that the registry has under
  * that address, else NULL: luaL_testudata without the look-up by name. Does not raise. */
 void *ruc_vm_box(lua_State *L, int index, const void *key);
 
 /* Calls `fn` protected on the main thread with `arg` as a light userdata; what it leaves stays on
- * vm->L. 0, or RUC_ESCRIPT with the message in `why` and nothing on the stack. */
+ * vm->L. 0, or RUC_ESCRIPT with the message in `why` and nothing on the stack. For C that runs no
+ * script's code (raw access only): ruc_guard_protect is for the rest. */
 int ruc_vm_protect(ruc_vm_t *vm, lua_CFunction fn, void *arg, ruc_why_t *why);
 
 /* Compiles text (never bytecode) and leaves the function on L. `name` as Lua wants it ("@file").

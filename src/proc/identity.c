@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -203,6 +204,21 @@ int ruc_proc_same(const ruc_proc_id_t *id)
         return -ESRCH;
     }
     return pidfd;
+}
+
+bool ruc_proc_stopped(int pid)
+{
+    char path[64];
+    char text[1024];
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    const char *end = read_small(path, text, sizeof text) > 0 ? strrchr(text, ')') : NULL;
+    return end != NULL && (end[2] == 'T' || end[2] == 't');
+}
+
+bool ruc_proc_ended(int pidfd)
+{
+    struct pollfd poll_fd = {.fd = pidfd, .events = POLLIN};
+    return poll(&poll_fd, 1, 0) == 1;
 }
 
 int ruc_proc_signal(const ruc_proc_id_t *id, int signal)

@@ -47,6 +47,14 @@ int ruc_proc_has_instance(int pid, const char *instance);
  * or another one has its number. */
 int ruc_proc_same(const ruc_proc_id_t *id);
 
+/* True when the process behind a pidfd has ended (a zombie, or reaped): its memory, its files and
+ * its locks are given back. A process that is ending has no environment any more, but still has
+ * its port. */
+bool ruc_proc_ended(int pidfd);
+
+/* True when the process is stopped (SIGSTOP, or a debugger holds it). */
+bool ruc_proc_stopped(int pid);
+
 /* Sends a signal to that very process. 0, -ESRCH or another negative code. */
 int ruc_proc_signal(const ruc_proc_id_t *id, int signal);
 

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/failpoint.h"
 #include "rucat-engine/ladder.h"
 #include "rucat-engine/loop.h"
 #include "rucat-engine/output.h"
@@ -57,6 +58,7 @@ static void refresh(helper_t *h)
     h->status.ui_port = h->ready.ui_port;
     h->status.log_bytes = h->output.written;
     h->status.dropped = h->output.dropped;
+    h->status.kill_took_ms = h->ladder.took_ms;
     ruc_re_output_tail(&h->output, h->status.tail);
 }
 
@@ -137,14 +139,27 @@ static void on_ports(void *arg)
     changed(arg);
 }
 
+/* Did the kernel kill it for want of memory? What the ladder killed was not; -1: not known. */
+static int was_oom(const helper_t *h, const siginfo_t *how)
+{
+    int64_t kills = h->ladder.cgroup < 0 ? -1 : ruc_cgroup_oom_kills(h->ladder.cgroup);
+    if (kills < 0) {
+        return -1;
+    }
+    return kills > 0 && how->si_code != CLD_EXITED && how->si_status == SIGKILL &&
+           !h->ladder.killing;
+}
+
 static void on_exit_of_driver(void *arg, const siginfo_t *how)
 {
     helper_t *h = arg;
+    RUC_FAILPOINT("re.exited");
     h->status.has_exit = true;
     h->status.exit_code = how->si_code == CLD_EXITED ? how->si_status : -1;
     if (how->si_code != CLD_EXITED) {
         ruc_proc_signal_name(how->si_status, h->status.exit_signal);
     }
+    h->status.exit_oom = was_oom(h, how);
     ruc_re_ready_stop(&h->ready);
 }
 
@@ -156,9 +171,23 @@ static void on_stuck(void *arg)
     changed(h);
 }
 
+static void leave_cgroup(helper_t *h)
+{
+    if (h->ladder.cgroup >= 0) {
+        close(h->ladder.cgroup);
+        h->ladder.cgroup = -1;
+    }
+    int rc = h->status.cgroup[0] == '\0' ? 0 : ruc_cgroup_remove(h->status.cgroup);
+    if (rc < 0) {
+        ruc_re_say("cannot remove %s: %s", h->status.cgroup, strerror(-rc));
+    }
+}
+
 /* Nothing is left of the driver: the last output, then the last word. */
 static void end(helper_t *h)
 {
+    RUC_FAILPOINT("re.end");
+    leave_cgroup(h);
     ruc_re_output_finish(&h->output);
     refresh(h);
     h->status.phase = RUC_RE_ENDED;
@@ -328,6 +357,8 @@ static void wire(helper_t *h)
     h->ready.late = on_late;
     h->ready.changed = on_ports;
     h->ladder.driver = &h->driver;
+    h->ladder.cgroup = -1;
+    h->status.exit_oom = -1;
     h->ladder.exited = on_exit_of_driver;
     h->ladder.stuck = on_stuck;
     h->ladder.empty = on_empty;
@@ -357,6 +388,42 @@ static void open_rpc(helper_t *h)
     }
 }
 
+/* Puts the driver into its cgroup, if there can be one. */
+static void enter_cgroup(helper_t *h, int pid)
+{
+    int dir = ruc_cgroup_make(h->status.cgroup);
+    int rc = dir < 0 ? dir : ruc_cgroup_add(dir, pid);
+    if (dir >= 0 && rc == -ENOENT) { /* a server has cleaned up just now */
+        close(dir);
+        dir = ruc_cgroup_make(h->status.cgroup);
+        rc = dir < 0 ? dir : ruc_cgroup_add(dir, pid);
+    }
+    if (rc == 0) {
+        h->ladder.cgroup = dir;
+        return;
+    }
+    ruc_re_say("no cgroup %s: %s", h->status.cgroup, strerror(-rc));
+    if (dir >= 0) {
+        close(dir);
+        ruc_cgroup_remove(h->status.cgroup);
+    }
+    h->status.cgroup[0] = '\0';
+}
+
+/* Who the driver is going to be, and where, before it is: a server that finds no helper looks for
+ * it. */
+static int record_driver(void *arg, const ruc_re_driver_t *driver)
+{
+    helper_t *h = arg;
+    h->status.driver = driver->id;
+    ruc_cgroup_path(h->plan.instance, h->status.cgroup); /* "" where there is none */
+    int rc = ruc_re_status_save(&h->status, false);
+    if (rc == 0 && h->status.cgroup[0] != '\0') {
+        enter_cgroup(h, driver->id.pid);
+    }
+    return rc;
+}
+
 /* Opens the output and starts the driver. 0, or -1 with the reason in the status. */
 static int start(helper_t *h)
 {
@@ -370,7 +437,7 @@ static int start(helper_t *h)
         rc = ruc_re_spawn_port_free(&h->plan, why, size);
     }
     if (rc == 0) {
-        rc = ruc_re_spawn(&h->plan, write_end, &h->driver, why, size);
+        rc = ruc_re_spawn(&h->plan, write_end, &h->driver, record_driver, h, why, size);
     }
     if (write_end >= 0) {
         close(write_end);
@@ -389,15 +456,14 @@ static void begin(helper_t *h)
     h->status.started_ms = ruc_clock_wall_ms();
     open_rpc(h);
     if (rc == 0) {
-        ruc_re_status_save(&h->status, false); /* the intent, before the act */
         rc = start(h);
     }
+    h->status.driver = h->driver.id; /* none, when the start failed */
     if (rc < 0) {
         ruc_re_say("%s", h->status.why);
         end(h);
         return;
     }
-    h->status.driver = h->driver.id;
     changed(h);
     ruc_re_loop_set(&h->loop, &h->beat, h->plan.beat_ms);
     ruc_re_ready_started(&h->ready);
@@ -423,10 +489,12 @@ int main(int argc, char **argv)
     if (rc < 0) {
         return 1;
     }
+    RUC_FAILPOINT("re.begin");
     begin(&h);
     while (rc == 0 && !(h.done && (h.flushed || ruc_re_rpc_flushed(&h.rpc)))) {
         rc = ruc_re_loop_turn(&h.loop);
     }
+    RUC_FAILPOINT("re.leave");
     ruc_re_rpc_close(&h.rpc);
     ruc_re_loop_drop(&h.loop, &h.signals);
     ruc_re_loop_close(&h.loop);

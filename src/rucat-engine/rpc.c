@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "core/failpoint.h"
 #include "rucat-engine/say.h"
 
 static void drop(ruc_re_connection_t *c)
@@ -63,6 +64,7 @@ static bool answer(ruc_re_connection_t *c, json_t *request)
         return false;
     }
     json_t *params = json_object_get(request, "params");
+    RUC_FAILPOINT("re.rpc.request");
     json_t *result = c->rpc->request(c->rpc->arg, method, params, &error);
     json_t *reply = error.code == NULL ? json_pack("{s:O, s:o}", "id", id, "result",
                                                    result == NULL ? json_null() : result)
@@ -183,6 +185,7 @@ int ruc_re_rpc_open(ruc_re_rpc_t *rpc)
 
 void ruc_re_rpc_push(ruc_re_rpc_t *rpc, json_t *event)
 {
+    RUC_FAILPOINT("re.rpc.push");
     char *text = event == NULL ? NULL : json_dumps(event, JSON_COMPACT);
     json_decref(event);
     for (int i = 0; text != NULL && i < RUC_RE_RPC_CONNECTIONS; i++) {

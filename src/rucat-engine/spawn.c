@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/failpoint.h"
 #include "rucat-engine/address.h"
 
 /* What the child says through the close-on-exec pipe when it could not become the driver. */
@@ -52,7 +53,21 @@ _Noreturn static void say_and_leave(int tell, failure_t failure)
     _exit(127);
 }
 
-_Noreturn static void become_driver(const ruc_re_plan_t *plan, pid_t parent, int output, int tell)
+/* Waits until we may: the helper has written down who we are. It dies, and so do we. */
+static void await_word(int word)
+{
+    char byte;
+    ssize_t got;
+    do {
+        got = read(word, &byte, 1);
+    } while (got < 0 && errno == EINTR);
+    if (got != 1) {
+        _exit(127);
+    }
+}
+
+_Noreturn static void become_driver(const ruc_re_plan_t *plan, pid_t parent, int output, int tell,
+                                    int word)
 {
     failure_t failure = {.step = FAILED_SETUP};
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -72,6 +87,8 @@ _Noreturn static void become_driver(const ruc_re_plan_t *plan, pid_t parent, int
     reset_signals();
     close_rest();
     umask(022);
+    await_word(word);
+    RUC_FAILPOINT("re.child.exec");
     environ = plan->envp; /* execvp looks for PATH in there */
     execvp(plan->argv[0], plan->argv);
     failure = (failure_t){.step = FAILED_EXEC, .error = errno};
@@ -99,49 +116,100 @@ static int hear(const ruc_re_plan_t *plan, int from, char *why, size_t size)
     return -1;
 }
 
-static void reap(pid_t pid)
+/* Finds out who the child is, has it written down, and gives the word. 0 or a negative errno. */
+static int let_run(pid_t pid, int word, ruc_re_driver_t *driver,
+                   int (*record)(void *arg, const ruc_re_driver_t *driver), void *arg)
 {
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+    /* SIGCHLD is blocked and nobody else reaps: the number is still this child's. */
+    int rc = driver->pidfd = ruc_proc_pidfd(pid);
+    if (rc >= 0) {
+        rc = ruc_proc_identify(pid, &driver->id);
     }
+    if (rc >= 0) {
+        rc = record(arg, driver);
+    }
+    if (rc >= 0 && write(word, "", 1) != 1) {
+        rc = -errno; /* EPIPE: it failed already, and says why */
+    }
+    return rc == -EPIPE ? 0 : rc;
 }
 
-int ruc_re_spawn(const ruc_re_plan_t *plan, int output, ruc_re_driver_t *driver, char *why,
+/* What is left of a start that failed. */
+static void clear_away(pid_t pid, ruc_re_driver_t *driver)
+{
+    kill(pid, SIGKILL);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+    }
+    if (driver->pidfd >= 0) {
+        close(driver->pidfd);
+    }
+    *driver = (ruc_re_driver_t){.pidfd = -1};
+}
+
+/* The pipes of a start: what the child tells, and the word that lets it run. */
+static int open_pipes(int tell[2], int word[2])
+{
+    if (pipe2(tell, O_CLOEXEC) != 0) {
+        return -errno;
+    }
+    if (pipe2(word, O_CLOEXEC) != 0) {
+        int error = errno;
+        close(tell[0]);
+        close(tell[1]);
+        return -error;
+    }
+    return 0;
+}
+
+static pid_t fork_child(const ruc_re_plan_t *plan, int output, const int tell[2], const int word[2])
+{
+    pid_t parent = getpid();
+    int rc = RUC_FAILPOINT("re.fork");
+    pid_t pid = rc < 0 ? -1 : fork();
+    if (rc < 0) {
+        errno = -rc;
+    }
+    if (pid == 0) {
+        close(word[1]); /* or we would never see its end */
+        become_driver(plan, parent, output, tell[1], word[0]);
+    }
+    return pid;
+}
+
+int ruc_re_spawn(const ruc_re_plan_t *plan, int output, ruc_re_driver_t *driver,
+                 int (*record)(void *arg, const ruc_re_driver_t *driver), void *arg, char *why,
                  size_t size)
 {
-    int tell[2];
+    int tell[2], word[2];
     *driver = (ruc_re_driver_t){.pidfd = -1};
-    if (pipe2(tell, O_CLOEXEC) != 0) {
-        snprintf(why, size, "cannot run %s: %s", plan->argv[0], strerror(errno));
-        return -1;
-    }
-    pid_t parent = getpid();
-    pid_t pid = fork();
-    if (pid == 0) {
-        become_driver(plan, parent, output, tell[1]);
-    }
-    close(tell[1]);
-    if (pid < 0) {
-        snprintf(why, size, "cannot run %s: %s", plan->argv[0], strerror(errno));
-        close(tell[0]);
-        return -1;
-    }
-    int rc = hear(plan, tell[0], why, size);
-    close(tell[0]);
-    /* SIGCHLD is blocked and nobody else reaps: the number is still this child's. */
-    driver->pidfd = rc == 0 ? ruc_proc_pidfd(pid) : -1;
-    if (rc == 0 && driver->pidfd < 0) {
-        snprintf(why, size, "cannot watch %s: %s", plan->argv[0], strerror(-driver->pidfd));
-        driver->pidfd = -1;
-        kill(pid, SIGKILL);
-        rc = -1;
-    }
+    int rc = open_pipes(tell, word);
     if (rc < 0) {
-        reap(pid);
-        return rc;
+        snprintf(why, size, "cannot run %s: %s", plan->argv[0], strerror(-rc));
+        return -1;
     }
-    ruc_proc_identify(pid, &driver->id); /* fails when it ended already: the zeros say so */
-    driver->id.pid = pid;
-    return 0;
+    pid_t pid = fork_child(plan, output, tell, word);
+    rc = pid < 0 ? -errno : 0;
+    close(tell[1]);
+    close(word[0]);
+    if (rc < 0) {
+        snprintf(why, size, "cannot run %s: %s", plan->argv[0], strerror(-rc));
+    } else {
+        RUC_FAILPOINT("re.forked");
+        rc = let_run(pid, word[1], driver, record, arg);
+        RUC_FAILPOINT("re.let_run");
+        if (rc < 0) {
+            snprintf(why, size, "cannot run %s: it cannot be watched: %s", plan->argv[0],
+                     strerror(-rc));
+        } else {
+            rc = hear(plan, tell[0], why, size);
+        }
+        if (rc < 0) {
+            clear_away(pid, driver);
+        }
+    }
+    close(tell[0]);
+    close(word[1]);
+    return rc < 0 ? -1 : 0;
 }
 
 int ruc_re_spawn_port_free(const ruc_re_plan_t *plan, char *why, size_t size)

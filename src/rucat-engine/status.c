@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/failpoint.h"
 #include "core/utf8.h"
 #include "rucat-engine/say.h"
 
@@ -48,14 +49,15 @@ static json_t *exit_json(const ruc_re_status_t *s)
     }
     json_t *code = s->exit_code >= 0 ? json_integer(s->exit_code) : json_null();
     json_t *signal = s->exit_signal[0] != '\0' ? json_string(s->exit_signal) : json_null();
-    return json_pack("{s:o, s:o, s:n}", "code", code, "signal", signal, "oom");
+    json_t *oom = s->exit_oom >= 0 ? json_boolean(s->exit_oom) : json_null();
+    return json_pack("{s:o, s:o, s:o}", "code", code, "signal", signal, "oom", oom);
 }
 
 json_t *ruc_re_status_json(const ruc_re_status_t *s)
 {
     return json_pack(
         "{s:i, s:o, s:I, s:o, s:s, s:o, s:o, s:s, s:i, s:i, s:I, s:I, s:I, s:o, s:b, s:b, s:o, "
-        "s:o, s:I, s:I}",
+        "s:o, s:I, s:I, s:o, s:I}",
         "v", 1, "engine", text_json(s->plan->engine), "epoch", (json_int_t)s->plan->epoch,
         "instance", text_json(s->plan->instance), "boot_id", s->helper.boot_id, "helper",
         process_json(&s->helper), "driver",
@@ -64,7 +66,8 @@ json_t *ruc_re_status_json(const ruc_re_status_t *s)
         (json_int_t)s->ready_ms, "ended_ms", (json_int_t)s->ended_ms, "exit", exit_json(s),
         "timed_out", s->timed_out, "kill_incomplete", s->kill_incomplete, "why", text_json(s->why),
         "tail", text_json(s->tail), "log_bytes", (json_int_t)s->log_bytes, "dropped",
-        (json_int_t)s->dropped);
+        (json_int_t)s->dropped, "cgroup", s->cgroup[0] == '\0' ? json_null() : text_json(s->cgroup),
+        "kill_took_ms", (json_int_t)s->kill_took_ms);
 }
 
 /* Writes all of it to the file beside. */
@@ -95,11 +98,16 @@ int ruc_re_status_save(ruc_re_status_t *s, bool durable)
     json_t *json = ruc_re_status_json(s);
     char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);
     json_decref(json);
-    int rc = text == NULL ? -ENOMEM : write_beside(text, strlen(text), durable);
+    int rc = RUC_FAILPOINT("re.status.before");
+    if (rc == 0) {
+        rc = text == NULL ? -ENOMEM : write_beside(text, strlen(text), durable);
+    }
     free(text);
+    RUC_FAILPOINT("re.status.written");
     if (rc == 0 && rename("status.json.tmp", "status.json") != 0) {
         rc = -errno;
     }
+    RUC_FAILPOINT("re.status.after");
     s->unsaved = rc != 0;
     if (rc != 0) {
         ruc_re_say_once("cannot write status.json: %s", strerror(-rc));

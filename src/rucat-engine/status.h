@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proc/cgroup.h"
 #include "proc/identity.h"
 #include "proc/signame.h"
 #include "rucat-engine/output.h"
@@ -31,12 +32,15 @@ typedef struct ruc_re_status {
     ruc_proc_id_t helper, driver; /* driver.pid 0: none */
     int port, ui_port;
     int64_t started_ms, ready_ms, ended_ms; /* wall, 0: not yet */
+    char cgroup[RUC_CGROUP_PATH_SIZE];      /* of the driver; "": none */
     bool has_exit;
     int exit_code; /* -1: ended by a signal */
     char exit_signal[RUC_SIGNAME_SIZE];
+    int exit_oom; /* -1: the kernel does not say */
     bool timed_out, kill_incomplete;
     int64_t log_bytes, dropped;
-    char why[512]; /* valid UTF-8 is made of it when it is written */
+    int64_t kill_took_ms; /* from the first SIGKILL until nothing was left; -1: there was none */
+    char why[512];        /* valid UTF-8 is made of it when it is written */
     char tail[RUC_RE_TAIL + 1];
     bool unsaved; /* the file does not say this yet */
 } ruc_re_status_t;

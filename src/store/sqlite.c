@@ -13,10 +13,12 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/check.h"
+#include "core/failpoint.h"
 #include "core/log.h"
 
 #define BATCH_MAX 512         /* calls in one transaction */
@@ -128,12 +130,22 @@ static void run_batch(backend_t *backend, queue_t *batch)
 {
     ruc__sqlite_t *db = &backend->db;
     int begin = has_writes(batch) ? RUC_SQL_BEGIN_WRITE : RUC_SQL_BEGIN_READ;
+    bool writes = begin == RUC_SQL_BEGIN_WRITE;
     bool fine = ruc__sqlite_run(db, ruc__sqlite_use(db, begin)) == SQLITE_OK;
     for (ruc__store_op_t *op = batch->head; op && fine; op = op->link) {
         fine = ruc__sqlite_answer(db, op);
+        if (fine && writes && RUC_FAILPOINT("store.write") < 0) {
+            fine = false;
+            snprintf(db->trouble, sizeof db->trouble, "a fail point of a test");
+        }
+    }
+    if (fine && writes) {
+        fine = RUC_FAILPOINT("store.commit.before") == 0;
     }
     if (!fine || ruc__sqlite_run(db, ruc__sqlite_use(db, RUC_SQL_COMMIT)) != SQLITE_OK) {
         fail_batch(backend, batch);
+    } else if (writes) {
+        RUC_FAILPOINT("store.commit.after");
     }
 }
 

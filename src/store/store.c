@@ -11,6 +11,7 @@
 
 #include "core/check.h"
 #include "core/clock.h"
+#include "core/failpoint.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "store/op.h"
@@ -276,6 +277,9 @@ void ruc__store_finish(ruc__store_op_t *op)
     ruc_store_t *store = op->store;
     RUC_MUST(store->pending > 0 && store->bytes >= op->bytes);
     note_outcome(store, op);
+    if (ruc__store_writes(op->kind)) {
+        RUC_FAILPOINT("store.answer");
+    }
     if (op->kind == RUC_OP_LOAD && load_goes_on(store, op)) {
         return;
     }

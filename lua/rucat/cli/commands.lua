@@ -50,6 +50,11 @@ commands.create = {
     { "--env", value = "KEY=VALUE", kind = "pair", many = true,
       about = "environment of the engine; may be repeated" },
     { "--endpoint", value = "URL", about = "of an engine of platform external" },
+    { "--idle-timeout", value = "TIME", about = "stop it when nobody has used it so long: 30m, 2h" },
+    { "--ttl", value = "TIME", about = "stop it so long after it was asked to start" },
+    { "--app", value = "FILE", about = "run this jar or Python file to its end instead of a server" },
+    { "--class", value = "CLASS", about = "of the jar" },
+    { "--arg", value = "TEXT", many = true, about = "for the app; may be repeated" },
     { "--file", short = "-f", value = "FILE", about = "the engine as JSON; - is standard input" },
   }),
 }
@@ -97,11 +102,14 @@ function commands.list.run(server, given)
   io.write(given.output and json.text(engines) or show.list(engines))
 end
 
-commands.get = { about = "show an engine", positional = { "ENGINE" } }
+commands.get = {
+  about = "show an engine: why it is in its state, who did it, what happens next",
+  positional = { "ENGINE" },
+}
 
 function commands.get.run(server, given)
   local engine = server:json("GET", client.path(given.ENGINE))
-  io.write(given.output and json.text(engine) or show.engine(engine))
+  io.write(given.output and json.text(engine) or show.engine(engine, events.last(server, engine.id, 5)))
 end
 
 -- ---- start, stop, restart, delete, wait ----
@@ -178,7 +186,7 @@ commands.events = {
     { "--tail", short = "-n", value = "NUMBER", kind = "count", about = "the last ones only" },
     { "--follow", short = "-f", about = "go on with what happens" },
   },
-  run = events,
+  run = events.run,
 }
 
 commands.top = {

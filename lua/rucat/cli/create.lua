@@ -58,8 +58,17 @@ function create.body(given)
   if body.name == nil then
     args.usage("create", "NAME is missing")
   end
-  for _, field in ipairs({ "type", "platform", "version", "endpoint" }) do
+  for _, field in ipairs({ "type", "platform", "version", "endpoint", "idle_timeout", "ttl" }) do
     body[field] = given[field] or body[field]
+  end
+  if given.app then
+    body.app = { resource = given.app }
+  elseif (given.class or given.arg) and type(body.app) ~= "table" then
+    args.usage("create", "--class and --arg are for an app: --app is missing")
+  end
+  if type(body.app) == "table" then
+    body.app.class = given.class or body.app.class
+    body.app.args = given.arg and rucat.json.array(given.arg) or body.app.args
   end
   lay_pairs(body, "config", given.config, typed)
   lay_pairs(body, "labels", given.label, tostring)

@@ -28,7 +28,10 @@ local function line(event)
   local parts = { colour.paint(word(event.at) or "-", "dim"), word(event.name) or word(event.engine) or "-", what }
   local reason = word(event.reason)
   parts[#parts + 1] = reason and colour.paint(reason, colour.of_reason(reason))
-  parts[#parts + 1] = word(event.message)
+  -- The first line; of a driver's last output the rest is in its log and in -o json.
+  local message = text.given(event.message)
+  local first = type(message) == "string" and word(message:match("^[^\n]*"))
+  parts[#parts + 1] = first and first .. (message:find("\n.") and " ..." or "") or nil
   local by = word(event.by)
   parts[#parts + 1] = by and colour.paint("(" .. by .. ")", "dim")
   return table.concat(parts, "  ") .. "\n"
@@ -111,7 +114,18 @@ local function follow_events(server, given)
   end)
 end
 
-return function(server, given)
+local events = {}
+
+-- The last `most` events of an engine, as lines.
+function events.last(server, engine, most)
+  local lines = {}
+  for i, event in ipairs(newest(server, { ENGINE = engine }, most)) do
+    lines[i] = line(event)
+  end
+  return lines
+end
+
+function events.run(server, given)
   if given.follow then
     return follow_events(server, given)
   end
@@ -124,3 +138,5 @@ return function(server, given)
     io.write(line(event))
   end
 end
+
+return events

@@ -80,13 +80,55 @@ local function map_lines(map)
   return lines
 end
 
+local function app_lines(app)
+  if type(app) ~= "table" then
+    return nil
+  end
+  local lines = { text.plain(app.resource) }
+  if text.given(app.class) then
+    lines[2] = "class " .. text.plain(app.class)
+  end
+  for _, arg in ipairs(text.given(app.args) or {}) do
+    lines[#lines + 1] = "arg " .. text.plain(arg)
+  end
+  return lines
+end
+
 local function state_text(engine)
   local wanted = engine.desired ~= engine.state and (", wanted %s"):format(engine.desired) or ""
   return text.plain(engine.state) .. text.plain(wanted)
 end
 
+-- What happens next if nobody does anything; nil when nothing does.
+local function next_text(engine)
+  local wanted, state = engine.desired, engine.state
+  local due = text.since(engine.next_start_at)
+  if wanted == "Deleted" then
+    return "it is removed as soon as its processes have ended"
+  elseif state == "Stopped" and wanted == "Running" then
+    return due and due < 0 and ("it starts again in %s"):format(text.age(-due + 0.5)) or "it starts again now"
+  elseif state == "Stopped" then
+    return ("nothing, until somebody starts it: rucat start %s"):format(text.plain(engine.name))
+  elseif engine.reason == "Stopping" or engine.reason == "KillIncomplete" then
+    return wanted == "Running" and "it starts anew when its processes have ended"
+      or "it is Stopped when its processes have ended"
+  end
+  local parts = {}
+  if state == "Pending" then
+    parts[1] = "it is Running as soon as it is ready"
+  end
+  if text.given(engine.idle_timeout) then
+    parts[#parts + 1] = ("it is stopped when nobody has used it for %s"):format(text.age(engine.idle_timeout))
+  end
+  if text.given(engine.ttl) then
+    parts[#parts + 1] = ("it is stopped %s after its start was asked for"):format(text.age(engine.ttl))
+  end
+  return #parts > 0 and parts or nil
+end
+
 -- One engine, field by field; what is not set is left out.
-function show.engine(engine)
+-- `events`: its last ones, as lines; or nil.
+function show.engine(engine, events)
   local lines = {}
   local function line(label, value)
     if type(value) ~= "table" then
@@ -119,6 +161,11 @@ function show.engine(engine)
   line("Config", map_lines(engine.config))
   line("Labels", map_lines(engine.labels))
   line("Env", map_lines(engine.env))
+  line("App", app_lines(text.given(engine.app)))
+  line("Next", next_text(engine))
+  if events and #events > 0 then
+    lines[#lines + 1] = "Events:\n  " .. table.concat(events, "  ")
+  end
   return table.concat(lines)
 end
 
