@@ -126,6 +126,22 @@ static int run(tool_t *tool)
     return tool->exit_code;
 }
 
+/* `rucat try` runs an operator's scripts, with the budgets that a server gives them, and tells
+ * itself of those that fail. */
+static void prepare_try(tool_t *tool)
+{
+    bool tries = false;
+    for (int i = 0; i < tool->argc && tool->script == NULL; i++) {
+        tries = tries || strcmp(tool->argv[i], "try") == 0;
+    }
+    if (tries) {
+        ruc_log_mute();
+        if (ruc_guard_open(&tool->loop, NULL) < 0) {
+            fprintf(stderr, "rucat: scripts that do not end cannot be stopped here\n");
+        }
+    }
+}
+
 static int run_tool(tool_t *tool)
 {
     ruc_why_t why = {""};
@@ -144,12 +160,14 @@ static int run_tool(tool_t *tool)
                             .instance = "",
                             .listen = ""};
     tool->app.client = ruc_http_client_new(&tool->loop);
+    prepare_try(tool);
     int code = tool->app.client == NULL ? 1 : run(tool);
     fflush(stdout);
     ruc_vm_close(tool->vm);
     if (tool->app.client != NULL) {
         ruc_http_client_close(tool->app.client);
     }
+    ruc_guard_close();
     uv_run(&tool->loop, UV_RUN_DEFAULT);
     uv_loop_close(&tool->loop); /* a child that still runs keeps a handle: it is let go */
     ruc_state_close();

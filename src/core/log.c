@@ -180,6 +180,13 @@ int ruc_log_set_level(const char *group, const char *level)
     return 0;
 }
 
+void ruc_log_mute(void)
+{
+    for (int i = 0; i < RUC_LOG_GROUP_COUNT; i++) {
+        levels[i] = RUC_LEVEL_COUNT; /* above all */
+    }
+}
+
 bool ruc_log_wants(ruc_log_group_t group, ruc_log_level_t level)
 {
     return level >= levels[group];

@@ -56,6 +56,9 @@ void ruc_log_close(void);
  * RUC_LOG_LEVELS. 0 or RUC_ENOTFOUND. */
 int ruc_log_set_level(const char *group, const char *level);
 
+/* No line at all is written from now on: for a command that tells itself of what fails. */
+void ruc_log_mute(void);
+
 /* True for the name of a group. */
 bool ruc_log_group_known(const char *group);
 

@@ -15,6 +15,7 @@
 #include "core/clock.h"
 #include "lua/ask.h"
 #include "lua/configfile.h"
+#include "lua/guard.h"
 #include "lua/job.h"
 #include "lua/options.h"
 #include "lua/prims.h"
@@ -254,6 +255,7 @@ static int sandbox_open(lua_State *L)
     sandbox_t *box = new_box(L, handle);
     ruc_load_report_init(&report);
     if (read_config(box, config, &report) == 0 && read_scripts(L, box, 2, &files, &report) == 0) {
+        ruc_guard_configure(&box->config); /* where the guard is open, as for `rucat try` */
         box->generation = ruc_generation_new(&box->app, &files, 1, &report);
     }
     bool fine = box->generation != NULL;

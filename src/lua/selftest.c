@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lua/guard.h"
+
 #define TESTS "rucat.self_tests" /* registry: the list of functions */
 
 bool ruc_selftest_take(lua_State *L)
@@ -91,7 +93,7 @@ void ruc_selftest_run(ruc_vm_t *vm, void (*told)(void *arg, const char *text), v
     for (; !running.over; running.number++) {
         running.text[0] = '\0';
         int top = lua_gettop(vm->L);
-        int rc = ruc_vm_protect(vm, run_one, &running, &why);
+        int rc = ruc_guard_protect(vm, RUC_BUDGET_LOAD, "a self-test", run_one, &running, &why);
         lua_settop(vm->L, top);
         if (rc < 0 || running.text[0] != '\0') {
             told(arg, rc < 0 ? why.text : running.text);
