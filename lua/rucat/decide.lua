@@ -15,8 +15,9 @@ local said = {}
 
 local function fell_back(e, name, why)
   local key = e.id .. "/" .. name
-  if said[key] ~= why then
-    said[key] = why
+  local same = why:gsub(":%d+:", ":", 1) -- one that is stopped is not on the same line each time
+  if said[key] ~= same then
+    said[key] = same
     rucat.log.warn("engine %s: policy %s failed, the shipped one decides: %s", e.name, name, why)
     engines.note(e, "policy", "PolicyError", ("policy %s failed, the shipped one was used: %s"):format(
       name, why), "monitor")

@@ -223,7 +223,7 @@ describe("a policy that overstays", function()
 
   it("is a part of the handler's time: that one's end is the end of both", function()
     local s <close> = support.start({
-      config = { budgets = { policy = { time = 5, instructions = 0, memory = 0 }, handler = QUICK } },
+      config = { budgets = { policy = { time = 4, instructions = 0, memory = 0 }, handler = QUICK } },
       scripts = { ["policies/auth.lua"] = "return function() " .. ATTACKS.pcall .. " end" } })
     local status, problem = s:json("GET", "/v1/engines/x")
     if status == 404 then -- auth is not asked of what is not there
@@ -342,5 +342,54 @@ describe("the console", function()
       assert.are.equal(1, exit)
       assert.matches("stopped: its budget of time, 0.05 s, is used up (budgets.console.time)", err, 1, true)
     end
+  end)
+end)
+
+describe("while scripts do their worst", function()
+  -- Asks for a path again and again until stop() is called, which gives the longest wait.
+  local function poller(s, path)
+    local slowest, stopped, over = 0, false, false
+    rucat.timer.after(0, function()
+      while not stopped do
+        local began = rucat.clock.monotonic()
+        local answer = rucat.http.request({ url = s.url .. path, timeout = 20 })
+        slowest = math.max(slowest, rucat.clock.monotonic() - began)
+        if not answer or answer.status ~= 200 then
+          slowest = math.huge
+        end
+        rucat.timer.sleep(0.01)
+      end
+      over = true
+    end)
+    return function()
+      stopped = true
+      support.eventually(function()
+        return over
+      end, 30, "the poller's last answer")
+      return slowest
+    end
+  end
+
+  it("a client that polls waits for less than a second", function()
+    local s <close> = support.start({ config = { budgets = { handler = { time = 0.15 } } }, scripts = {
+      ["handlers/attack.lua"] = handlers(ATTACKS),
+      ["handlers/mine.lua"] = 'return { ["GET /mine"] = function() return 200, "mine" end }' } })
+    local stop = poller(s, "/mine")
+    local left = 0
+    for _, name in ipairs({ "loop", "pattern", "upper", "kept" }) do
+      for _ = 1, 4 do -- at once
+        left = left + 1
+        rucat.timer.after(0, function()
+          s:http("GET", "/attack/" .. name)
+          left = left - 1
+        end)
+      end
+    end
+    support.eventually(function()
+      return left == 0
+    end, 60, "the end of all attacks")
+    local slowest = stop()
+    local most = support.sanitized and 3 or 1
+    assert.is_true(slowest < most, ("a client waited for %.2f s"):format(slowest))
   end)
 end)

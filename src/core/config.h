@@ -59,22 +59,22 @@
     XX("budgets.load.time", 'n', "0.5", 'L')                                                       \
     XX("budgets.load.instructions", 'n', "100000000", 'L')                                         \
     XX("budgets.load.memory", 'n', "33554432", 'L')                                                \
-    XX("budgets.handler.time", 'n', "0.5", 'L')                                                    \
+    XX("budgets.handler.time", 'n', "0.3", 'L')                                                    \
     XX("budgets.handler.instructions", 'n', "100000000", 'L')                                      \
     XX("budgets.handler.memory", 'n', "33554432", 'L')                                             \
     XX("budgets.policy.time", 'n', "0.1", 'L')                                                     \
     XX("budgets.policy.instructions", 'n', "20000000", 'L')                                        \
     XX("budgets.policy.memory", 'n', "8388608", 'L')                                               \
-    XX("budgets.probe.time", 'n', "0.25", 'L')                                                     \
+    XX("budgets.probe.time", 'n', "0.2", 'L')                                                      \
     XX("budgets.probe.instructions", 'n', "50000000", 'L')                                         \
     XX("budgets.probe.memory", 'n', "16777216", 'L')                                               \
-    XX("budgets.template.time", 'n', "0.25", 'L')                                                  \
+    XX("budgets.template.time", 'n', "0.2", 'L')                                                   \
     XX("budgets.template.instructions", 'n', "50000000", 'L')                                      \
     XX("budgets.template.memory", 'n', "16777216", 'L')                                            \
-    XX("budgets.timer.time", 'n', "0.25", 'L')                                                     \
+    XX("budgets.timer.time", 'n', "0.2", 'L')                                                      \
     XX("budgets.timer.instructions", 'n', "50000000", 'L')                                         \
     XX("budgets.timer.memory", 'n', "33554432", 'L')                                               \
-    XX("budgets.console.time", 'n', "0.5", 'L')                                                      \
+    XX("budgets.console.time", 'n', "0.5", 'L')                                                    \
     XX("budgets.console.instructions", 'n', "200000000", 'L')                                      \
     XX("budgets.console.memory", 'n', "33554432", 'L')                                             \
     XX("log.level", 's', "info", 'L')                                                              \

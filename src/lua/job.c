@@ -21,12 +21,12 @@ struct ruc_job {
     ruc_phase_t phase;
     uint32_t waits; /* how many waits there were; the last one's number */
     bool waiting;
-    bool queued;    /* in the run queue, or held back */
-    bool held;      /* in all.held, until `until` */
-    uint64_t until; /* of the loop's time, in ms */
-    bool known;     /* in by_id */
-    bool told;      /* its error is in the log, with where it came from */
-    int nargs;      /* what it is to be resumed with, on co */
+    bool queued;     /* in the run queue, or in all.slow */
+    bool slow;       /* in all.slow */
+    const void *kin; /* the name it was started with, as an address: its like has the same */
+    bool known;      /* in by_id */
+    bool told;       /* its error is in the log, with where it came from */
+    int nargs;       /* what it is to be resumed with, on co */
     ruc_account_t account;
     void (*cancel)(void *arg);
     void *cancel_arg;
@@ -35,17 +35,24 @@ struct ruc_job {
     char what[96];
     char request[68];
     struct ruc_job *prev, *next;             /* of its state, or of its pool */
-    struct ruc_job *queue_prev, *queue_next; /* of the run queue, or of those held back */
+    struct ruc_job *queue_prev, *queue_next; /* of the run queue, or of all.slow */
     UT_hash_handle hh;
 };
+
+#define GAP_TURNS 4      /* of the loop after a long slice: somebody comes, is read, is answered */
+#define TURN_NS 3000000u /* the longest of these */
+#define GOOD_SIZE 256u
 
 static struct {
     ruc_job_t *by_id;
     ruc_job_t *queue;
-    ruc_job_t *held;  /* what they do has taken too long just now */
-    uv_timer_t later; /* for those, and for the queue when a slice was long */
-    uv_loop_t *loop;  /* that it is on; NULL: it is closed */
-    bool tired;       /* a slice was long: the loop polls before the next one */
+    ruc_job_t *slow;             /* jobs whose like has taken long lately: see run_slow */
+    uv_check_t check;            /* runs those, after the loop has polled */
+    uv_timer_t wake;             /* so that it polls in time */
+    uv_loop_t *loop;             /* that these are on; NULL: they are closed */
+    unsigned gap;                /* turns of the loop before a slow job may run */
+    bool tired;                  /* a slice was long in this turn of the loop */
+    const void *good[GOOD_SIZE]; /* kin of jobs whose last slice was short, by a hash */
     uint64_t last_id;
     unsigned depth; /* resumes on the C stack */
     unsigned total, most;
@@ -172,8 +179,8 @@ static void job_free(ruc_job_t *job)
         HASH_DEL(all.by_id, job);
     }
     DL_DELETE(vm->jobs, job);
-    if (job->held) {
-        DL_DELETE2(all.held, job, queue_prev, queue_next);
+    if (job->slow) {
+        DL_DELETE2(all.slow, job, queue_prev, queue_next);
     } else if (job->queued) {
         DL_DELETE2(all.queue, job, queue_prev, queue_next);
     }
@@ -315,6 +322,62 @@ int ruc__job_run(lua_State *co, lua_State *from, int nargs, int *nresults)
     return rc;
 }
 
+static const void **good_place(const void *kin)
+{
+    return &all.good[((uintptr_t)kin >> 4) % GOOD_SIZE];
+}
+
+static void run_slow(uv_check_t *check);
+
+static void on_wake(uv_timer_t *timer)
+{
+    (void)timer; /* the loop polls, then run_slow is called */
+}
+
+/* After the next poll, and in `ns` at the latest, the slow ones are looked at. */
+static void look_later(uv_loop_t *loop, uint64_t ns)
+{
+    if (all.loop == NULL) {
+        all.loop = loop;
+        uv_check_init(loop, &all.check);
+        uv_timer_init(loop, &all.wake);
+    }
+    uv_update_time(loop); /* which a long slice has left behind */
+    uv_check_start(&all.check, run_slow);
+    uv_timer_start(&all.wake, on_wake, ns / 1000000 + 1, 0);
+}
+
+/* A slice is over that has taken so much CPU time, as far as that was seen. */
+static void note_slice(ruc_job_t *job, uint64_t ns)
+{
+    const void **good = good_place(job->kin);
+    if (ns < RUC_PACE_LONG_NS) {
+        *good = job->kin;
+        return;
+    }
+    *good = NULL;
+    all.tired = true;
+    all.gap = GAP_TURNS;
+    ruc__pace_note(job->vm, job->what, ns);
+    look_later(job->vm->app->loop, TURN_NS);
+}
+
+/* Is it not its turn yet? Those whose like has taken long lately have turns of their own; where
+ * something has taken long in this very turn of the loop, so have those of whom nothing is known.
+ */
+static bool goes_behind(const ruc_job_t *job)
+{
+    return (all.tired && *good_place(job->kin) != job->kin) ||
+           (job->vm->paces != NULL && ruc__pace_is_slow(job->vm, job->what));
+}
+
+static void put_behind(ruc_job_t *job)
+{
+    job->slow = true;
+    DL_APPEND2(all.slow, job, queue_prev, queue_next);
+    look_later(job->vm->app->loop, 0);
+}
+
 static void resume(ruc_job_t *job)
 {
     ruc_vm_t *vm = job->vm;
@@ -330,10 +393,7 @@ static void resume(ruc_job_t *job)
     ruc_guard_leave(&scope);
     all.depth--;
     vm->current = outer;
-    if (job->account.ns - before >= RUC_PACE_LONG_NS) {
-        all.tired = true;
-        ruc__pace_note(vm, job->what, job->account.ns - before);
-    }
+    note_slice(job, job->account.ns - before);
     if (rc == LUA_YIELD && !job->waiting) {
         lua_settop(job->co, 0);
         lua_pushnil(job->co);
@@ -346,78 +406,51 @@ static void resume(ruc_job_t *job)
 
 static void drain(void);
 
-/* Those whose time has come may run. */
-static void run_later(uv_timer_t *timer)
+/* Runs the slow job whose like has not run for longest, if its time has come; one in a turn of the
+ * loop. Those of whom nothing is known come first. */
+static void run_slow(uv_check_t *check)
 {
-    ruc_job_t *job, *next;
-    uint64_t now = uv_now(timer->loop), soonest = UINT64_MAX;
+    ruc_job_t *job, *first = NULL;
+    uint64_t now = uv_hrtime(), soonest = UINT64_MAX;
     all.tired = false;
-    DL_FOREACH_SAFE2(all.held, job, next, queue_next)
+    DL_FOREACH2(all.slow, job, queue_next)
     {
-        if (job->until > now) {
-            soonest = job->until < soonest ? job->until : soonest;
-            continue;
+        uint64_t until = ruc__pace_until(job->vm, job->what);
+        if (until < soonest) {
+            soonest = until;
+            first = job;
         }
-        DL_DELETE2(all.held, job, queue_prev, queue_next);
-        job->held = false;
-        DL_APPEND2(all.queue, job, queue_prev, queue_next);
     }
-    if (soonest != UINT64_MAX) {
-        uv_timer_start(timer, run_later, soonest - now, 0);
+    all.gap -= all.gap > 0;
+    if (all.gap > 0) {
+        soonest = now + TURN_NS;
+    } else if (first != NULL && soonest <= now) {
+        DL_DELETE2(all.slow, first, queue_prev, queue_next);
+        first->slow = first->queued = false;
+        resume(first);
+        drain();
+        soonest = now;
     }
-    drain();
-}
-
-/* Sees to it that run_later is called in `ms` or sooner. */
-static void wake_later(uv_loop_t *loop, uint64_t ms)
-{
-    if (all.loop == NULL) {
-        all.loop = loop;
-        uv_timer_init(loop, &all.later);
+    if (all.slow != NULL) {
+        look_later(check->loop, soonest > now ? soonest - now : 0);
+    } else if (all.gap == 0) {
+        uv_check_stop(check);
+        uv_timer_stop(&all.wake);
     }
-    bool active = uv_is_active((uv_handle_t *)&all.later);
-    if (!active || uv_timer_get_due_in(&all.later) > ms) {
-        uv_timer_start(&all.later, run_later, ms, 0);
-    }
-}
-
-void ruc_job_close(void)
-{
-    if (all.loop != NULL) {
-        uv_close((uv_handle_t *)&all.later, NULL);
-        all.loop = NULL;
-    }
-}
-
-/* It waits until as much time has gone by as the like of it took just now. */
-static void hold_back(ruc_job_t *job, uint64_t ms)
-{
-    uv_loop_t *loop = job->vm->app->loop;
-    uv_update_time(loop); /* which a long slice has left behind */
-    job->held = true;
-    job->until = uv_now(loop) + ms;
-    DL_APPEND2(all.held, job, queue_prev, queue_next);
-    wake_later(loop, ms);
 }
 
 static void drain(void)
 {
     while (all.depth == 0 && all.queue != NULL) {
         ruc_job_t *job = all.queue;
-        if (all.tired) {
-            wake_later(job->vm->app->loop, 0);
-            return;
-        }
         DL_DELETE2(all.queue, job, queue_prev, queue_next);
-        uint64_t wait = ruc__pace_wait(job->vm, job->what);
-        if (wait > 0) {
-            hold_back(job, wait);
+        if (goes_behind(job)) {
+            put_behind(job);
             continue;
         }
         job->queued = false;
         resume(job);
     }
-    all.tired = all.tired && all.depth > 0;
 }
 
 static void enqueue(ruc_job_t *job, int nargs)
@@ -426,6 +459,15 @@ static void enqueue(ruc_job_t *job, int nargs)
     job->queued = true;
     DL_APPEND2(all.queue, job, queue_prev, queue_next);
     drain();
+}
+
+void ruc_job_close(void)
+{
+    if (all.loop != NULL) {
+        uv_close((uv_handle_t *)&all.check, NULL);
+        uv_close((uv_handle_t *)&all.wake, NULL);
+        all.loop = NULL;
+    }
 }
 
 /* ---- the interface ---- */
@@ -461,7 +503,8 @@ int ruc_job_start(ruc_vm_t *vm, ruc_phase_t phase, int nargs, const char *what, 
     job->phase = phase;
     job->told = false;
     job->waits = 0;
-    job->waiting = job->queued = job->held = job->known = false;
+    job->waiting = job->queued = job->slow = job->known = false;
+    job->kin = what;
     job->cancel = NULL;
     job->done = done;
     job->arg = arg;

@@ -7,6 +7,7 @@
 
 #define ENTRIES_MAX 256      /* of a state; beyond that nobody waits */
 #define WAIT_MAX 1000000000u /* ns */
+#define SLOW_NS 5000000000u  /* so long after that it is still one of the slow */
 
 typedef struct ruc_pace {
     char what[96];
@@ -19,7 +20,7 @@ static void drop_old(ruc_vm_t *vm, uint64_t now)
     pace_t *pace, *next;
     HASH_ITER(hh, vm->paces, pace, next)
     {
-        if (pace->until_ns <= now) {
+        if (pace->until_ns + SLOW_NS <= now || now == UINT64_MAX) {
             HASH_DEL(vm->paces, pace);
             free(pace);
         }
@@ -43,23 +44,23 @@ void ruc__pace_note(ruc_vm_t *vm, const char *what, uint64_t ns)
     pace->until_ns = now + (ns < WAIT_MAX ? ns : WAIT_MAX);
 }
 
-uint64_t ruc__pace_wait(ruc_vm_t *vm, const char *what)
+uint64_t ruc__pace_until(ruc_vm_t *vm, const char *what)
 {
     pace_t *pace = NULL;
-    if (vm->paces == NULL) {
-        return 0;
+    if (vm->paces != NULL) {
+        HASH_FIND_STR(vm->paces, what, pace);
     }
-    HASH_FIND_STR(vm->paces, what, pace);
-    if (pace == NULL) {
-        return 0;
+    return pace == NULL ? 0 : pace->until_ns;
+}
+
+bool ruc__pace_is_slow(ruc_vm_t *vm, const char *what)
+{
+    uint64_t until = ruc__pace_until(vm, what);
+    if (until != 0 && until + SLOW_NS <= uv_hrtime()) {
+        drop_old(vm, uv_hrtime());
+        return false;
     }
-    uint64_t now = uv_hrtime();
-    if (pace->until_ns > now) {
-        return (pace->until_ns - now) / 1000000 + 1;
-    }
-    HASH_DEL(vm->paces, pace);
-    free(pace);
-    return 0;
+    return until != 0;
 }
 
 void ruc__pace_drop(ruc_vm_t *vm)

@@ -16,8 +16,11 @@
 /* `what` has just run for that long. */
 void ruc__pace_note(ruc_vm_t *vm, const char *what, uint64_t ns);
 
-/* How long it has to wait, in milliseconds; 0: it may run. */
-uint64_t ruc__pace_wait(ruc_vm_t *vm, const char *what);
+/* Has it taken long lately? */
+bool ruc__pace_is_slow(ruc_vm_t *vm, const char *what);
+
+/* When it may run, in nanoseconds of uv_hrtime; 0: at any time. */
+uint64_t ruc__pace_until(ruc_vm_t *vm, const char *what);
 
 /* The state closes. */
 void ruc__pace_drop(ruc_vm_t *vm);

@@ -12,11 +12,17 @@
 #include "lua/value.h"
 #include "lua/view.h"
 
+#define DECODE_MAX (4u << 20) /* bytes of a script's text */
+
 static int json_decode_(lua_State *L)
 {
     size_t len;
     json_error_t error;
     const char *text = luaL_checklstring(L, 1, &len);
+    if (ruc_vm_of(L)->kind != RUC_VM_TOOL && len > DECODE_MAX) { /* what it is made of is larger */
+        return ruc_push_err(L, RUC_ETOOBIG, "a text of more than 4 MiB");
+    }
+    ruc_guard_spend(L, len / 4);
     json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (value == NULL) {
         lua_pushnil(L);

@@ -120,6 +120,13 @@ static void gauge_engines(ruc_table_t *table)
     }
 }
 
+static int push_text(lua_State *L)
+{
+    const ruc_buf_t *text = lua_touserdata(L, 1);
+    lua_pushlstring(L, ruc_buf_str(text), text->len);
+    return 1;
+}
+
 static int metrics_render(lua_State *L)
 {
     ruc_app_t *app = ruc_vm_of(L)->app;
@@ -133,9 +140,12 @@ static int metrics_render(lua_State *L)
         ruc_buf_free(&text);
         return ruc_push_err(L, rc, NULL);
     }
-    lua_pushlstring(L, ruc_buf_str(&text), text.len);
+    /* Our memory must be freed however the pushing ends. */
+    lua_pushcfunction(L, push_text);
+    lua_pushlightuserdata(L, &text);
+    rc = lua_pcall(L, 1, 1, 0);
     ruc_buf_free(&text);
-    return 1;
+    return rc == LUA_OK ? 1 : lua_error(L);
 }
 
 void ruc_prim_metrics(lua_State *L)
