@@ -17,8 +17,8 @@ typedef struct ruc_event {
 } ruc_event_t;
 
 /* Makes an event; `before` may be NULL (a new engine), `after` may be NULL (a removed one), not
- * both. `kind` must be static. `data` (NULL: none; borrowed) is an object with what `rucat try` needs
- * to ask a policy again; without its "engine.config" and "request" where it is larger than
+ * both. `kind` must be static. `data` (NULL: none; borrowed) is an object with what `rucat try`
+ * needs to ask a policy again; without its "engine.config" and "request" where it is larger than
  * RUC_EVENT_DATA. 0 or RUC_EFULL. Free with ruc_event_free. */
 int ruc_event_make(ruc_event_t *event, const char *kind, const ruc_record_t *before,
                    const ruc_record_t *after, const char *reason, const char *message,

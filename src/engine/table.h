@@ -58,8 +58,8 @@ ruc_record_t *ruc_table_at(const ruc_table_t *table, size_t index);
 size_t ruc_table_after(const ruc_table_t *table, const char *id);
 
 /* Creates an engine from `doc` (borrowed; id, rev, created_at are set here). `by` and `data`
- * (borrowed, may be NULL; see event.h) go into the event. Errors: RUC_EEXISTS (name taken), RUC_EFULL (too many engines), RUC_EINVALID and `why`;
- * RUC_ESTORE by callback. */
+ * (borrowed, may be NULL; see event.h) go into the event. Errors: RUC_EEXISTS (name taken),
+ * RUC_EFULL (too many engines), RUC_EINVALID and `why`; RUC_ESTORE by callback. */
 int ruc_table_create(ruc_table_t *table, json_t *doc, const json_t *data, const char *by,
                      ruc_table_cb cb, void *arg, ruc_why_t *why);
 
