@@ -15,6 +15,8 @@
 #include "core/id.h"
 #include "core/log.h"
 #include "core/metrics.h"
+#include "core/watchdog.h"
+#include "handover.h"
 #include "lua/dispatch.h"
 #include "lua/follow.h"
 #include "lua/guard.h"
@@ -23,6 +25,7 @@
 #include "lua/monitor.h"
 #include "lua/scripts.h"
 #include "lua/state.h"
+#include "proc/orphans.h"
 #include "service.h"
 #include "statedir.h"
 
@@ -36,6 +39,8 @@ typedef struct serve {
     ruc_config_t config;
     ruc_places_t places;
     ruc_statedir_t dir;
+    ruc_handover_t handover; /* from the server before us in this process, and to the next */
+    char story[1024];        /* why there was one before */
     ruc_http_server_t *server;
     uv_signal_t term, interrupt, hup;
     uv_timer_t waiting; /* for the engines, while stopping */
@@ -298,10 +303,14 @@ static int take_socket(serve_t *serve, int fd, ruc_why_t *why)
     return 0;
 }
 
-/* On the sockets of the service manager where there are some, else where the configuration says. */
+/* On the socket of the server before, or those of the service manager, where there are some; else
+ * where the configuration says. */
 static int listen_all(serve_t *serve, ruc_why_t *why)
 {
     int rc = 0;
+    if (serve->handover.http >= 0) {
+        return ruc_http_server_take(serve->server, serve->handover.http, why);
+    }
     for (int i = 0; i < serve->socket_count && rc == 0; i++) {
         rc = take_socket(serve, serve->sockets[i], why);
     }
@@ -324,6 +333,7 @@ static int open_server(serve_t *serve, ruc_why_t *why)
     if (rc < 0) {
         return rc;
     }
+    serve->handover.http = ruc_http_server_fd(serve->server, 0);
     snprintf(serve->listen, sizeof serve->listen, "%s", ruc_http_server_address(serve->server, 0));
     serve->app.listen = serve->listen;
     return ruc_statedir_address(&serve->dir, serve->listen, why);
@@ -356,29 +366,74 @@ static void open_signals(serve_t *serve)
     serve->signals = true;
 }
 
+/* The directories: our own, or those that the server before us has left. */
+static int open_dirs(serve_t *serve, ruc_why_t *why)
+{
+    ruc_handover_t *handover = &serve->handover;
+    ruc_statedir_t left = {
+        .remove = handover->remove, .lock = handover->lock, .db_lock = handover->db_lock};
+    bool adopts = handover->given && handover->lock >= 0 && handover->state_dir[0] != '\0';
+    snprintf(left.path, sizeof left.path, "%s", handover->state_dir);
+    snprintf(left.db_dir, sizeof left.db_dir, "%s", handover->db_dir);
+    int rc = adopts ? ruc_statedir_adopt(&serve->dir, &left, &serve->config, why)
+                    : ruc_statedir_open(&serve->dir, &serve->config, why);
+    if (rc < 0) {
+        return rc;
+    }
+    handover->lock = serve->dir.lock;
+    handover->db_lock = serve->dir.db_lock;
+    handover->remove = serve->dir.remove;
+    snprintf(handover->state_dir, sizeof handover->state_dir, "%s", serve->dir.path);
+    snprintf(handover->db_dir, sizeof handover->db_dir, "%s", serve->dir.db_dir);
+    serve->app.state_dir = serve->dir.path;
+    return 0;
+}
+
+/* The watchdog; and what there is to say when it has ended the one before us. */
+static int open_watchdog(serve_t *serve, ruc_why_t *why)
+{
+    const ruc_handover_t *handover = &serve->handover;
+    int rc = ruc_handover_prepare(handover, why);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = ruc_guard_open(&serve->loop, ruc_handover_stalled);
+    if (rc < 0) {
+        return ruc_why_set(why, rc, "the watchdog cannot be started: %s", uv_strerror(rc));
+    }
+    if (handover->given) {
+        ruc_handover_story(handover, handover->state_dir, serve->story, sizeof serve->story);
+        ruc_log(RUC_LOG_MAIN, RUC_ERROR, "started again in the same process: %s", serve->story);
+        ruc_metric_add(ruc_metrics_series(RUC_M_STALLS), handover->count);
+        serve->app.stalled = handover->digests;
+        rc = ruc_proc_orphans_open(&serve->loop);
+    }
+    serve->app.stall_story = serve->story;
+    return rc < 0 ? ruc_why_set(why, rc, "%s", uv_strerror(rc)) : 0;
+}
+
 /* Opens everything; what is open is closed by `close_all`, also after a failure in the middle. */
 static int open_all(serve_t *serve, ruc_why_t *why)
 {
     ruc_app_t *app = &serve->app;
-    int rc = ruc_guard_open(&serve->loop, NULL);
-    if (rc < 0) {
-        return ruc_why_set(why, rc, "the watchdog cannot be started: %s", uv_strerror(rc));
-    }
-    rc = ruc_statedir_open(&serve->dir, &serve->config, why);
+    int rc = open_watchdog(serve, why);
+    rc = rc < 0 ? rc : open_dirs(serve, why);
     if (rc < 0) {
         return rc;
     }
-    app->state_dir = serve->dir.path;
     app->client = ruc_http_client_new(&serve->loop);
     if (app->client == NULL) {
         return ruc_why_set(why, UV_ENOMEM, "not enough memory");
     }
     rc = open_store(serve, why);
     rc = rc < 0 ? rc : open_scripts(serve, why);
+    ruc_watchdog_rest();
     rc = rc < 0 ? rc : open_server(serve, why);
     rc = rc < 0 ? rc : ruc_monitor_prepare(app, why);
     rc = rc < 0 ? rc : ruc_monitor_open(app, why);
-    rc = rc < 0 ? rc : ruc_console_open(app, why);
+    rc = rc < 0 ? rc : ruc_console_open(app, serve->handover.console, why);
+    serve->handover.console = ruc_console_fd();
+    ruc_watchdog_rest();
     return rc;
 }
 
@@ -409,7 +464,9 @@ static void close_rest(serve_t *serve)
 {
     uv_run(&serve->loop, UV_RUN_DEFAULT);
     ruc_dispatch_close();
+    ruc_job_close();
     ruc_guard_close();
+    ruc_proc_orphans_close();
     uv_run(&serve->loop, UV_RUN_DEFAULT);
     ruc_idempotency_free(serve->app.keys);
     ruc_console_free();
@@ -428,6 +485,7 @@ int ruc_cmd_serve(const ruc_flags_t *flags)
 {
     static serve_t serve;
     ruc_why_t why = {""};
+    ruc_handover_take(&serve.handover);
     serve.dir = (ruc_statedir_t){.lock = -1, .db_lock = -1};
     /* Before any descriptor of our own could be taken for one of them. */
     serve.socket_count = ruc_service_sockets(serve.sockets, SOCKETS_MAX);

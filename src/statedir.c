@@ -223,6 +223,19 @@ int ruc_statedir_open(ruc_statedir_t *dir, const ruc_config_t *config, ruc_why_t
     return rc;
 }
 
+int ruc_statedir_adopt(ruc_statedir_t *dir, const ruc_statedir_t *from, const ruc_config_t *config,
+                       ruc_why_t *why)
+{
+    const char *db = ruc_config_text(config, "store.path");
+    *dir = *from;
+    int len = dir->db_dir[0] != '\0'
+                  ? snprintf(dir->db_path, PATH_MAX, "%.*s/rucat.db", PATH_MAX - 16, dir->db_dir)
+              : db != NULL && strcmp(ruc_config_text(config, "mode"), "embedded") != 0
+                  ? snprintf(dir->db_path, PATH_MAX, "%s", db)
+                  : snprintf(dir->db_path, PATH_MAX, "%.*s/rucat.db", PATH_MAX - 16, dir->path);
+    return len >= PATH_MAX ? ruc_why_set(why, RUC_ETOOBIG, "'store.path' is too long") : 0;
+}
+
 void ruc_statedir_close(ruc_statedir_t *dir)
 {
     if (dir->db_dir[0] != '\0') {

@@ -22,6 +22,11 @@ int ruc_statedir_choose(char out[PATH_MAX], const char *named, ruc_why_t *why);
 /* Finds, makes and locks it. Waits for the disk: before the loop runs. */
 int ruc_statedir_open(ruc_statedir_t *dir, const ruc_config_t *config, ruc_why_t *why);
 
+/* The same for what a server has left to the next one in its process (handover.h): the directories
+ * are there and locked; nothing is emptied. `from` has paths and locks, and `remove`. */
+int ruc_statedir_adopt(ruc_statedir_t *dir, const ruc_statedir_t *from, const ruc_config_t *config,
+                       ruc_why_t *why);
+
 /* Unlocks it; removes what is private. */
 void ruc_statedir_close(ruc_statedir_t *dir);
 

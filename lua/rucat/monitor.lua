@@ -17,8 +17,8 @@ local MESSAGE_MAX = 8192 -- bytes
 
 -- Per engine: busy and again (one look at a time), probing, failures, next_probe and next_idle (when
 -- to ask again), used (when somebody used it last; these three on the monotonic clock), started (the
--- epoch that this server started), answer, shipped and answer_epoch (the restart policy's, until
--- it is written).
+-- epoch that this server started), answer, shipped and answer_epoch (the restart policy's, until it is
+-- written).
 local memory = {}
 
 local function mind(id)

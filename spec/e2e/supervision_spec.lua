@@ -48,6 +48,69 @@ describe("supervision", function()
     s:json("DELETE", "/v1/engines/group")
   end)
 
+  it("finds many drivers again after kill -9, each once", function()
+    local n = server.sanitized and 15 or 100
+    local s2 <close> = server.start(ladder.options())
+    local pids = {}
+    for i = 1, n do
+      ladder.create(s2, "m" .. i, "closed", { grace = 5 })
+    end
+    for i = 1, n do
+      local e = s2:until_state("m" .. i, "Running", nil, 60)
+      pids[e.id] = status_of(s2, e).driver.pid
+    end
+    s2:kill9()
+    s2:start_again()
+    server.eventually(function() return s2:output():find("looked for " .. n .. " drivers: ", 1, true) end, 20, "all")
+    for i = 1, n do
+      local e = s2:engine("m" .. i)
+      assert.are.same({ "Running", 1, pids[e.id] }, { e.state, e.epoch, status_of(s2, e).driver.pid })
+    end
+    assert.are.equal(2 * n, #s2:drivers())
+    s2:json("POST", "/v1/engines/m1/stop?wait=20s")
+    assert.are.equal(2 * n - 2, #s2:drivers())
+  end)
+
+  it("cycles of start and stop leave descriptors, memory and children as they were", function()
+    local s2 <close> = server.start(ladder.options())
+    for i = 1, 4 do
+      ladder.create(s2, "c" .. i, "closed", { grace = 5 })
+    end
+    local function cycles(n)
+      local left, failed = 4, nil
+      for i = 1, 4 do
+        rucat.timer.after(0, function()
+          local fine, why = pcall(function()
+            for _ = 1, n do
+              assert.are.equal(202, (s2:json("POST", "/v1/engines/c" .. i .. "/start?wait=20s")))
+              assert.are.equal(202, (s2:json("POST", "/v1/engines/c" .. i .. "/stop?wait=20s")))
+            end
+          end)
+          left, failed = left - 1, failed or not fine and why
+        end)
+      end
+      server.eventually(function() return left == 0 end, 120, "the end of the cycles")
+      assert(not failed, failed)
+    end
+    local function look()
+      local _, fds = server.run({ "ls", "/proc/" .. s2.pid .. "/fd" })
+      local _, children = server.run({ "ps", "-o", "pid=", "--ppid", tostring(s2.pid) })
+      local rss = (server.read("/proc/" .. s2.pid .. "/status") or ""):match("\nVmRSS:%s*(%d+)")
+      return select(2, fds:gsub("\n", "")), select(2, children:gsub("\n", "")), tonumber(rss)
+    end
+    cycles(server.sanitized and 3 or 10) -- the history of an engine is full, pools are warm
+    local fds, _, rss = look()
+    cycles(server.sanitized and 5 or 60)
+    local fds2, children, rss2
+    server.eventually(function()
+      fds2, children, rss2 = look()
+      return fds2 <= fds + 2 and children == 0, ("%d to %d descriptors, %d children"):format(fds, fds2, children)
+    end, 10, "that nothing is left")
+    if not server.sanitized then
+      assert(rss2 - rss < 4096, ("VmRSS from %d to %d kB"):format(rss, rss2))
+    end
+  end)
+
   it("leaves no zombie", function()
     for i = 1, 5 do
       ladder.create(s, "z" .. i, i % 2 == 0 and "closed" or "leave 3")

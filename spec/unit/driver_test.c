@@ -28,6 +28,7 @@
 #include "engine/driver.h"
 #include "engine/helper.h"
 #include "engine/plan.h"
+#include "engine/reaper.h"
 #include "proc/identity.h"
 
 #ifndef DEADLINE_MS
@@ -115,14 +116,25 @@ static void reap_all(void)
     }
 }
 
+/* Runs the loop to its end; a test that failed leaves things open, and is not waited for. */
+static void run_out(room_t *room)
+{
+    uint64_t end = ruc_clock_mono_ms() + DEADLINE_MS;
+    while (uv_run(&room->loop, UV_RUN_NOWAIT) != 0) {
+        assert_true(ruc_clock_mono_ms() < end);
+        poll(NULL, 0, 1);
+    }
+}
+
 static int teardown(void **state)
 {
     room_t *room = *state;
     char command[128];
     uv_close((uv_handle_t *)&room->tick, NULL);
-    uv_run(&room->loop, UV_RUN_DEFAULT);
+    run_out(room);
     ruc_helper_leave_all(&room->loop);
-    uv_run(&room->loop, UV_RUN_DEFAULT);
+    ruc_reaper_close(&room->loop);
+    run_out(room);
     assert_int_equal(uv_loop_close(&room->loop), 0);
     reap_all();
     assert_int_equal(ruc_proc_list_instance(room->instance, NULL, 0), 0);
@@ -663,10 +675,30 @@ static void the_helper_answers_who_speaks_and_closes_who_does_not(void **state)
     send_frame(fd, "{\"id\":\"x\",\"method\":\"dance\"}");
     receive(fd, text, sizeof text);
     assert_string_equal(text, "{\"id\":\"x\",\"error\":{\"code\":\"unknown_method\",\"message\":"
-                              "\"methods: hello, status, stop, ping\"}}");
+                              "\"methods: hello, status, stop, ping, set\"}}");
     send_frame(fd, "{\"id\":2,\"method\":\"stop\",\"params\":{\"signal\":\"STOP\"}}");
     receive(fd, text, sizeof text);
     assert_non_null(strstr(text, "\"code\":\"invalid\""));
+    /* Versions: of an older peer, of a newer one, of one that is too new. */
+    send_frame(fd, "{\"id\":4,\"method\":\"hello\",\"params\":{\"v\":1}}");
+    receive(fd, text, sizeof text);
+    assert_non_null(strstr(text, "\"v\":1,"));
+    assert_null(strstr(text, "\"methods\""));
+    send_frame(fd, "{\"id\":5,\"method\":\"hello\",\"params\":{\"v\":9,\"min\":2,\"new\":[]}}");
+    receive(fd, text, sizeof text);
+    assert_non_null(strstr(text, "\"methods\":[\"hello\","));
+    send_frame(fd, "{\"id\":6,\"method\":\"hello\",\"params\":{\"v\":9,\"min\":8}}");
+    receive(fd, text, sizeof text);
+    assert_non_null(strstr(text, "\"code\":\"version\""));
+    send_frame(
+        fd, "{\"id\":7,\"method\":\"set\",\"params\":{\"log_max\":5000,\"beat_ms\":20,\"new\":1}}");
+    receive(fd, text, sizeof text);
+    assert_non_null(strstr(text, "\"log_max\":5000"));
+    assert_non_null(strstr(text, "\"beat_ms\":20"));
+    room->beats = 0;
+    UNTIL(room, room->beats >= 3);
+    close(fd);
+    fd = connect_rpc(room);
     send_frame(fd, "{\"id\":3,\"method\":\"status\"}");
     receive(fd, text, sizeof text);
     assert_non_null(strstr(text, "\"phase\":\"ready\""));
@@ -725,6 +757,39 @@ static void much_output_is_kept_within_its_bound(void **state)
 }
 
 /* The helper without a server: started by hand, no descriptors, a small log_max. */
+/* A server that executed itself anew has children of which its libuv knows nothing. */
+static void a_helper_of_an_earlier_life_is_reaped(void **state)
+{
+    room_t *room = *state;
+    char path[160];
+    snprintf(path, sizeof path, "mkdir -p %s", room->run_dir);
+    assert_int_equal(system(path), 0);
+    snprintf(path, sizeof path, "%s/plan.json", room->run_dir);
+    FILE *plan = fopen(path, "we");
+    fprintf(plan,
+            "{\"v\":1,\"engine\":\"e\",\"epoch\":1,\"instance\":\"%s\","
+            "\"argv\":[\"sleep\",\"1000\"],\"env\":{\"PATH\":\"/usr/bin:/bin\"}}",
+            room->instance);
+    fclose(plan);
+    char *args[] = {RUCAT_BUILD_DIR "/rucat-engine", room->run_dir, NULL};
+    pid_t pid;
+    assert_int_equal(posix_spawn(&pid, args[0], NULL, NULL, args, environ), 0);
+    snprintf(path, sizeof path, "%s/status.json", room->run_dir);
+    uint64_t end = ruc_clock_mono_ms() + DEADLINE_MS;
+    while (access(path, F_OK) != 0) {
+        assert_true(ruc_clock_mono_ms() < end);
+        poll(NULL, 0, 1);
+    }
+    ruc_driver_t *driver = new_driver(room);
+    ruc_driver_adopt(driver);
+    UNTIL(room, PHASE(driver) == RUC_SEEN_READY);
+    ruc_driver_stop(driver, NULL, -1);
+    UNTIL(room, PHASE(driver) == RUC_SEEN_ENDED);
+    ruc_driver_close(driver);
+    UNTIL(room, kill(pid, 0) != 0); /* a zombie could still be signalled */
+    assert_int_equal(errno, ESRCH);
+}
+
 static void the_helper_works_alone_and_rotates_its_log(void **state)
 {
     room_t *room = *state;
@@ -945,6 +1010,7 @@ int main(int argc, char **argv)
         IN_ROOM(the_helper_answers_who_speaks_and_closes_who_does_not),
         IN_ROOM(a_peer_that_never_reads_disturbs_nobody),
         IN_ROOM(much_output_is_kept_within_its_bound),
+        IN_ROOM(a_helper_of_an_earlier_life_is_reaped),
         IN_ROOM(the_helper_works_alone_and_rotates_its_log),
         IN_ROOM(an_embedded_driver_ends_with_its_killed_server),
         IN_ROOM(the_helper_is_small_and_quiet),

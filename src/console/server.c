@@ -107,7 +107,13 @@ static int listen_on(int fd, ruc_why_t *why)
     return 0;
 }
 
-int ruc_console_open(ruc_app_t *app, ruc_why_t *why)
+int ruc_console_fd(void)
+{
+    uv_os_fd_t fd = -1;
+    return server.open && uv_fileno((uv_handle_t *)&server.listener, &fd) == 0 ? fd : -1;
+}
+
+int ruc_console_open(ruc_app_t *app, int fd, ruc_why_t *why)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     const char *root = app->lua_dir;
@@ -115,17 +121,22 @@ int ruc_console_open(ruc_app_t *app, ruc_why_t *why)
     int rc = ruc_console_path(ruc_config_text(app->config, "console"), app->state_dir, server.path,
                               sizeof server.path, why);
     if (rc < 0) {
+        if (fd >= 0) {
+            close(fd);
+        }
         return rc;
     }
     memcpy(address.sun_path, server.path, sizeof address.sun_path);
-    rc = clear_stale(&address, why);
+    rc = fd >= 0 ? 0 : clear_stale(&address, why);
     rc = rc < 0 ? rc : ruc_fileset_read(&server.files, &root, 1, why);
-    if (rc < 0) {
-        return rc;
+    if (rc == 0 && fd < 0) {
+        fd = rc = bind_socket(&address, why);
     }
-    int fd = bind_socket(&address, why);
-    if (fd < 0) {
-        return fd;
+    if (rc < 0) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return rc;
     }
     rc = listen_on(fd, why);
     if (rc == 0) {

@@ -412,6 +412,7 @@ static void check_budgets(const ruc_config_t *config, ruc_config_report_t *repor
         const char *end;
         double low, high;
     } bounds[] = {{".time", 0.01, 60}, {".instructions", 10000, 1e12}, {".memory", 65536, MOST}};
+    double stall = ruc_config_number(config, "limits.stall");
     for (size_t i = 0; i < KEY_COUNT; i++) {
         const char *path = table[i].path, *end = strrchr(path, '.');
         for (size_t k = 0; strncmp(path, "budgets.", 8) == 0 && k < 3; k++) {
@@ -420,6 +421,10 @@ static void check_budgets(const ruc_config_t *config, ruc_config_report_t *repor
                 (value < bounds[k].low || value > bounds[k].high)) {
                 report_add(report, path, "'%s' must be 0 (no bound) or %.12g to %.12g", path,
                            bounds[k].low, bounds[k].high);
+            } else if (k == 0 && strcmp(end, ".time") == 0 && value != 0 && stall != 0 &&
+                       value >= stall) {
+                report_add(report, path, "'%s' must be less than limits.stall, which is %g", path,
+                           stall);
             }
         }
     }

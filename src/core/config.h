@@ -74,7 +74,7 @@
     XX("budgets.timer.time", 'n', "0.25", 'L')                                                     \
     XX("budgets.timer.instructions", 'n', "50000000", 'L')                                         \
     XX("budgets.timer.memory", 'n', "33554432", 'L')                                               \
-    XX("budgets.console.time", 'n', "1", 'L')                                                      \
+    XX("budgets.console.time", 'n', "0.5", 'L')                                                      \
     XX("budgets.console.instructions", 'n', "200000000", 'L')                                      \
     XX("budgets.console.memory", 'n', "33554432", 'L')                                             \
     XX("log.level", 's', "info", 'L')                                                              \

@@ -158,6 +158,11 @@ void ruc_watchdog_stall(uint64_t ms)
     atomic_store(&own.stall_ticks, ms / RUC_WATCHDOG_TICK_MS);
 }
 
+void ruc_watchdog_rest(void)
+{
+    atomic_store_explicit(&ruc__watchdog.busy_ns, 0, memory_order_relaxed);
+}
+
 void ruc_watchdog_close(void)
 {
     if (!ruc__watchdog.open) {

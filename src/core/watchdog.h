@@ -31,6 +31,9 @@ int ruc_watchdog_open(uv_loop_t *loop, const ruc_watchdog_calls_t *calls);
 /* The longest that the loop may work without polling; 0: for ever. */
 void ruc_watchdog_stall(uint64_t ms);
 
+/* The loop has nothing under way: for the time before it runs. */
+void ruc_watchdog_rest(void);
+
 /* Ends the thread; waits for it, a tick at most. Its handles close in the loop's next turn. */
 void ruc_watchdog_close(void);
 

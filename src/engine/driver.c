@@ -125,6 +125,14 @@ int ruc_driver_stop(ruc_driver_t *d, const char *signal, int64_t grace_ms)
     return d->ops->stop(d, signal, grace_ms);
 }
 
+void ruc_driver_set_log_max(ruc_driver_t *d, int64_t log_max)
+{
+    d->spec.log_max = log_max;
+    if (d->ops->respec != NULL) {
+        d->ops->respec(d);
+    }
+}
+
 const ruc_seen_t *ruc_driver_seen(const ruc_driver_t *d)
 {
     return &d->seen;

@@ -55,6 +55,10 @@ int ruc_driver_adopt(ruc_driver_t *driver);
  * RUC_ENOTFOUND when there is none; RUC_EINVALID for what is no stop signal. */
 int ruc_driver_stop(ruc_driver_t *driver, const char *signal, int64_t grace_ms);
 
+/* Sets the bound on the log of a driver that runs, where its rucat-engine can take it (an older one
+ * keeps what it has), and of one that will be started. */
+void ruc_driver_set_log_max(ruc_driver_t *driver, int64_t log_max);
+
 /* What is seen now; valid until the next turn of the loop. Never NULL. */
 const ruc_seen_t *ruc_driver_seen(const ruc_driver_t *driver);
 

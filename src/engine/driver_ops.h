@@ -12,6 +12,7 @@ typedef struct ruc_driver_ops {
     int (*start)(ruc_driver_t *, const json_t *plan, ruc_why_t *why);
     int (*adopt)(ruc_driver_t *);
     int (*stop)(ruc_driver_t *, const char *signal, int64_t grace_ms);
+    void (*respec)(ruc_driver_t *);  /* spec.log_max has changed; NULL: it does not matter */
     void (*close)(ruc_driver_t *);   /* closes or abandons its handles; NULL: it has none */
     void (*destroy)(ruc_driver_t *); /* frees what it holds; the last call; NULL: nothing */
 } ruc_driver_ops_t;

@@ -19,6 +19,7 @@
 #include "engine/driver_ops.h"
 #include "engine/helper.h"
 #include "engine/plan.h"
+#include "engine/reaper.h"
 #include "engine/rescue.h"
 #include "engine/rpc_client.h"
 #include "engine/run_dir.h"
@@ -31,6 +32,8 @@
 #define HELLO_PATIENCE_MS 5000
 #define KILL_PATIENCE_MS 10000 /* then kill_incomplete */
 
+#define NEWEST 2 /* version of the conversation that we speak (rucat-engine/rpc.h) */
+
 typedef enum { IDLE, MAKING, LOOKING, WAITING, CONNECTING, FOLLOWING, OVER } state_t;
 
 typedef struct process {
@@ -41,6 +44,8 @@ typedef struct process {
     uv_timer_t timer;
     bool ours;          /* a start was accepted: "none" is no answer any more */
     bool greeted;       /* on this connection */
+    bool reattached;    /* the helper was there before */
+    int version;        /* of the conversation; see rucat-engine/rpc.h */
     bool reported;      /* something was told since adopt */
     uint64_t since_ms;  /* of the present trouble (cannot connect, cannot kill); 0: none */
     json_t *last_known; /* status.json of the last look; or NULL */
@@ -63,6 +68,7 @@ typedef struct job {
 } job_t;
 
 static void look_now(process_t *p);
+static void take_status(process_t *p, const json_t *status);
 
 static void beat(process_t *p, int64_t wall_ms)
 {
@@ -126,12 +132,37 @@ static int send_stop(process_t *p)
     return ruc_rpc_call(p->client, "stop", params);
 }
 
+/* What only newer rucat-engines know is told to those. */
+static void send_settings(process_t *p)
+{
+    if (p->version >= 2 && p->state == FOLLOWING && p->base.spec.log_max > 0) {
+        ruc_rpc_call(p->client, "set",
+                     json_pack("{s:I}", "log_max", (json_int_t)p->base.spec.log_max));
+    }
+}
+
+/* The answer to hello: up to which version both speak. */
+static void take_hello(process_t *p, const json_t *result)
+{
+    const json_t *version = json_object_get(result, "v");
+    p->version = json_is_integer(version) ? (int)json_integer_value(version) : 1;
+    take_status(p, json_object_get(result, "status"));
+    if (p->reattached) { /* it was born with another server's */
+        send_settings(p);
+    }
+}
+
 /* The helper says how things are. */
 static void take_status(process_t *p, const json_t *status)
 {
+    int64_t dropped = p->base.seen.dropped;
     if (ruc_seen_from_status(&p->base.seen, status) < 0) {
         ruc_log(RUC_LOG_ENGINE, RUC_WARN, "%s: a status that cannot be read", p->base.spec.name);
         return;
+    }
+    if (p->base.seen.dropped > 0 && dropped == 0) {
+        ruc_log(RUC_LOG_ENGINE, RUC_WARN, "%s: its log cannot be written, output is dropped",
+                p->base.spec.name);
     }
     p->greeted = true;
     p->since_ms = 0;
@@ -147,7 +178,7 @@ static void on_message(void *arg, const json_t *json)
 {
     process_t *p = arg;
     const char *event = json_string_value(json_object_get(json, "event"));
-    json_t *hello = json_object_get(json_object_get(json, "result"), "status");
+    json_t *result = json_object_get(json, "result");
     json_t *error = json_object_get(json, "error");
     end_rescue(p); /* it speaks */
     if (event != NULL && strcmp(event, "beat") == 0) {
@@ -156,8 +187,8 @@ static void on_message(void *arg, const json_t *json)
         ruc_driver_tell(&p->base, true);
     } else if (event != NULL && strcmp(event, "status") == 0) {
         take_status(p, json_object_get(json, "status"));
-    } else if (hello != NULL) {
-        take_status(p, hello);
+    } else if (json_object_get(result, "status") != NULL) {
+        take_hello(p, result);
     } else if (error != NULL) {
         const char *message = json_string_value(json_object_get(error, "message"));
         ruc_log(RUC_LOG_ENGINE, RUC_WARN, "%s: rucat-engine: %s", p->base.spec.name,
@@ -187,7 +218,7 @@ static void follow(process_t *p)
     p->state = FOLLOWING;
     int rc = ruc_rpc_read(p->client);
     if (rc == 0) {
-        rc = ruc_rpc_call(p->client, "hello", json_pack("{s:i}", "v", 1));
+        rc = ruc_rpc_call(p->client, "hello", json_pack("{s:i, s:i}", "v", NEWEST, "min", 1));
     }
     if (rc == 0 && p->stop_wanted) {
         rc = send_stop(p);
@@ -268,6 +299,7 @@ static void connect_now(process_t *p)
     char path[RUC_RPC_PATH_MAX + 1];
     snprintf(path, sizeof path, "%s/rpc", p->base.spec.run_dir);
     p->state = CONNECTING;
+    p->reattached = true;
     if (!new_client(p)) {
         on_connected(p, UV_ENOMEM);
         return;
@@ -303,6 +335,16 @@ static void helper_is_gone(process_t *p, const ruc_run_look_t *look)
                          : "rucat-engine was killed");
 }
 
+/* A helper of an earlier life of this process (it executed itself anew) is still its child. */
+static void see_to_reaping(process_t *p, const json_t *status)
+{
+    json_t *pid = json_object_get(json_object_get(status, "helper"), "pid");
+    int number = json_is_integer(pid) ? (int)json_integer_value(pid) : 0;
+    if (number > 1 && !ruc_helper_is(number)) {
+        ruc_reaper_watch(p->base.loop, number); /* failing, it would be a zombie: no more */
+    }
+}
+
 static void on_looked(uv_work_t *work, int status)
 {
     job_t *job = work->data;
@@ -320,6 +362,7 @@ static void on_looked(uv_work_t *work, int status)
             beat(p, look.mtime_ms);
         }
         if (look.held) {
+            see_to_reaping(p, look.status);
             connect_now(p);
         } else if (phase != NULL && strcmp(phase, "ended") == 0 &&
                    ruc_seen_from_status(&p->base.seen, look.status) == 0) {
@@ -523,6 +566,11 @@ static int process_stop(ruc_driver_t *d, const char *signal, int64_t grace_ms)
     return p->state == FOLLOWING ? send_stop(p) : 0;
 }
 
+static void process_respec(ruc_driver_t *d)
+{
+    send_settings((process_t *)d);
+}
+
 static void process_close(ruc_driver_t *d)
 {
     process_t *p = (process_t *)d;
@@ -547,6 +595,7 @@ const ruc_driver_ops_t ruc_driver_process = {
     .start = process_start,
     .adopt = process_adopt,
     .stop = process_stop,
+    .respec = process_respec,
     .close = process_close,
     .destroy = process_destroy,
 };

@@ -6,8 +6,11 @@
 #include <string.h>
 #include <uthash.h>
 
+#include "core/clock.h"
 #include "core/id.h"
+#include "core/log.h"
 #include "engine/helper.h"
+#include "engine/reaper.h"
 #include "proc/cgroup.h"
 
 #define PATH_SIZE 4096
@@ -17,7 +20,8 @@ typedef struct member {
     char id[RUC_ULID_SIZE];
     ruc_fleet_t *fleet;
     ruc_driver_t *driver;
-    bool known; /* the driver has said something */
+    bool known;    /* the driver has said something */
+    bool adopting; /* it was looked for, and is not found yet */
     UT_hash_handle hh;
 } member_t;
 
@@ -27,6 +31,8 @@ struct ruc_fleet {
     ruc_fleet_cb cb;
     void *arg;
     member_t *members;
+    size_t adopting, adopted; /* since nobody was looked for */
+    uint64_t adopting_ms;
 };
 
 /* What rucat-engines that were killed have left of their drivers' cgroups. A fresh one that nobody
@@ -69,11 +75,39 @@ static member_t *member_of(const ruc_fleet_t *fleet, const char *engine)
     return member;
 }
 
+static void begin_adoption(member_t *member)
+{
+    ruc_fleet_t *fleet = member->fleet;
+    if (fleet->adopting == 0) {
+        fleet->adopted = 0;
+        fleet->adopting_ms = ruc_clock_mono_ms();
+    }
+    fleet->adopting++;
+    member->adopting = true;
+}
+
+/* After a start of the server many are looked for at once: when the last one is found, that is
+ * worth a line. */
+static void end_adoption(member_t *member)
+{
+    ruc_fleet_t *fleet = member->fleet;
+    if (member->adopting) {
+        member->adopting = false;
+        fleet->adopted++;
+        fleet->adopting--;
+        if (fleet->adopting == 0) {
+            ruc_log(RUC_LOG_ENGINE, RUC_INFO, "looked for %zu drivers: %.3f s", fleet->adopted,
+                    (double)(ruc_clock_mono_ms() - fleet->adopting_ms) / 1000);
+        }
+    }
+}
+
 static void on_news(void *arg, ruc_driver_t *driver, bool beat_only)
 {
     (void)driver;
     member_t *member = arg;
     member->known = true;
+    end_adoption(member);
     member->fleet->cb(member->fleet->arg, member->id, beat_only);
 }
 
@@ -165,6 +199,7 @@ int ruc_fleet_adopt(ruc_fleet_t *fleet, const ruc_record_t *record)
     if (member == NULL) {
         return UV_ENOMEM;
     }
+    begin_adoption(member);
     int rc = ruc_driver_adopt(member->driver);
     if (rc < 0) {
         ruc_fleet_forget(fleet, record->id);
@@ -193,6 +228,7 @@ void ruc_fleet_forget(ruc_fleet_t *fleet, const char *engine)
 {
     member_t *member = member_of(fleet, engine);
     if (member != NULL) {
+        end_adoption(member);
         HASH_DEL(fleet->members, member);
         ruc_driver_close(member->driver);
         free(member);
@@ -225,7 +261,13 @@ void ruc_fleet_stop_all(ruc_fleet_t *fleet, int64_t grace_ms)
 
 void ruc_fleet_set_log_max(ruc_fleet_t *fleet, int64_t log_max)
 {
+    if (log_max == fleet->config.log_max) {
+        return;
+    }
     fleet->config.log_max = log_max;
+    for (member_t *member = fleet->members; member != NULL; member = member->hh.next) {
+        ruc_driver_set_log_max(member->driver, log_max);
+    }
 }
 
 void ruc_fleet_close(ruc_fleet_t *fleet)
@@ -239,5 +281,6 @@ void ruc_fleet_close(ruc_fleet_t *fleet)
         ruc_fleet_forget(fleet, member->id);
     }
     ruc_helper_leave_all(fleet->loop);
+    ruc_reaper_close(fleet->loop);
     free(fleet);
 }

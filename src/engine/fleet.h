@@ -59,7 +59,7 @@ int ruc_fleet_data_dir(const ruc_fleet_t *fleet, const char *engine, char *out, 
 int ruc_fleet_run_dir(const ruc_fleet_t *fleet, const char *engine, uint64_t epoch, char *out,
                       size_t size);
 
-/* Sets the bound on logs for drivers that are started from now on. */
+/* Sets the bound on logs, for drivers that run too. */
 void ruc_fleet_set_log_max(ruc_fleet_t *fleet, int64_t log_max);
 
 /* Lets all drivers go and frees it. */

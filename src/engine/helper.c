@@ -15,11 +15,11 @@ struct ruc_helper {
     char name[64]; /* of the engine, for the log */
     void (*gone)(void *arg);
     void *arg;
-    ruc_helper_t *prev, *next; /* in `left`, when it was let go of */
-    bool is_left;
+    ruc_helper_t *prev, *next; /* in `all` */
+    bool is_left;              /* it was let go of */
 };
 
-static ruc_helper_t *left; /* loop thread only, as all of this */
+static ruc_helper_t *all; /* that run; loop thread only, as all of this */
 
 static void on_closed(uv_handle_t *handle)
 {
@@ -34,11 +34,10 @@ static void on_closed(uv_handle_t *handle)
 
 static void close_handle(ruc_helper_t *h)
 {
-    if (h->is_left) {
-        h->is_left = false;
-        DL_DELETE(left, h);
-    }
     if (!uv_is_closing((uv_handle_t *)&h->process)) {
+        if (h->prev != NULL) { /* in the list: it was spawned */
+            DL_DELETE(all, h);
+        }
         uv_close((uv_handle_t *)&h->process, on_closed);
     }
 }
@@ -49,9 +48,8 @@ void ruc_helper_leave(ruc_helper_t *h)
         return;
     }
     h->gone = NULL;
-    if (!uv_is_closing((uv_handle_t *)&h->process) && !h->is_left) {
+    if (!uv_is_closing((uv_handle_t *)&h->process)) {
         h->is_left = true;
-        DL_APPEND(left, h);
         uv_unref((uv_handle_t *)&h->process);
     }
 }
@@ -59,12 +57,24 @@ void ruc_helper_leave(ruc_helper_t *h)
 void ruc_helper_leave_all(uv_loop_t *loop)
 {
     ruc_helper_t *h, *next;
-    DL_FOREACH_SAFE(left, h, next)
+    DL_FOREACH_SAFE(all, h, next)
     {
-        if (h->process.loop == loop) {
+        if (h->process.loop == loop && h->is_left) {
             close_handle(h);
         }
     }
+}
+
+bool ruc_helper_is(int pid)
+{
+    ruc_helper_t *h;
+    DL_FOREACH(all, h)
+    {
+        if (h->process.pid == pid) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void on_exit_of_helper(uv_process_t *process, int64_t code, int signal)
@@ -110,8 +120,7 @@ static int spawn(ruc_helper_t *h, uv_loop_t *loop, const ruc_driver_spec_t *spec
                                     .flags = UV_PROCESS_DETACHED,
                                     .stdio_count = 6,
                                     .stdio = stdio};
-    int rc = RUC_FAILPOINT("helper.spawn");
-    rc = rc < 0 ? rc : uv_spawn(loop, &h->process, &options);
+    int rc = uv_spawn(loop, &h->process, &options);
     RUC_FAILPOINT("helper.spawned");
     return rc;
 }
@@ -120,12 +129,16 @@ int ruc_helper_spawn(uv_loop_t *loop, const ruc_driver_spec_t *spec, uv_pipe_t *
                      int log_fd, void (*gone)(void *arg), void *arg, ruc_helper_t **helper)
 {
     *helper = NULL;
+    int rc = RUC_FAILPOINT("helper.spawn");
+    if (rc < 0) {
+        return rc;
+    }
     int server_fd = spec->embedded ? ruc_proc_pidfd(getpid()) : -1;
     if (spec->embedded && server_fd < 0) {
         return server_fd;
     }
     ruc_helper_t *h = calloc(1, sizeof *h);
-    int rc = h == NULL ? UV_ENOMEM : 0;
+    rc = h == NULL ? UV_ENOMEM : 0;
     if (h != NULL) {
         h->process.data = h;
         snprintf(h->name, sizeof h->name, "%s", spec->name);
@@ -137,6 +150,7 @@ int ruc_helper_spawn(uv_loop_t *loop, const ruc_driver_spec_t *spec, uv_pipe_t *
     if (rc == 0) {
         h->gone = gone;
         h->arg = arg;
+        DL_APPEND(all, h);
         *helper = h;
     } else if (h != NULL) {
         close_handle(h); /* a handle that did not spawn is to be closed all the same */

@@ -2,6 +2,7 @@
 #ifndef RUC_ENGINE_HELPER_H
 #define RUC_ENGINE_HELPER_H
 
+#include <stdbool.h>
 #include <uv.h>
 
 #include "engine/driver.h"
@@ -20,6 +21,9 @@ int ruc_helper_spawn(uv_loop_t *loop, const ruc_driver_spec_t *spec, uv_pipe_t *
 /* The owner lets go: `gone` does not come any more. The helper runs on and is reaped when it ends,
  * so that none is ever left as a zombie; it does not keep the loop alive. NULL is fine. */
 void ruc_helper_leave(ruc_helper_t *helper);
+
+/* True when this program started the process and has not reaped it yet: libuv waits for it. */
+bool ruc_helper_is(int pid);
 
 /* Closes what is kept for those that were let go of, on this loop: at the end of the server, whose
  * children then are the system's. */

@@ -79,6 +79,7 @@ int ruc_seen_from_status(ruc_seen_t *seen, const json_t *status)
     seen->exit = exit_of(json_object_get(status, "exit"));
     seen->timed_out = json_is_true(json_object_get(status, "timed_out"));
     seen->kill_incomplete = json_is_true(json_object_get(status, "kill_incomplete"));
+    seen->dropped = number(status, "dropped", 0);
     text(status, "why", seen->why, sizeof seen->why);
     text(status, "tail", seen->tail, sizeof seen->tail);
     return 0;

@@ -34,6 +34,7 @@ typedef struct ruc_seen {
     ruc_exit_t exit;
     bool timed_out;        /* it was not ready in time */
     bool kill_incomplete;  /* ten seconds of SIGKILL did not empty its tree; it goes on */
+    int64_t dropped;       /* bytes of output that could not be written to the log */
     int64_t beat_wall_ms;  /* the last sign of life, by the wall clock */
     uint64_t beat_mono_ms; /* the same on this server's ruc_clock_mono_ms */
     char why[512];         /* a sentence, where there is something to say */

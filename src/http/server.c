@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/check.h"
 #include "core/log.h"
@@ -155,26 +156,32 @@ static int real_address(ruc__listener_t *listener)
     return rc;
 }
 
-/* Listens at `at`, or on the socket `fd` where that is not -1; `name` is for the sentence. */
-static int listen_at(ruc_http_server_t *server, const char *address,
-                     const struct sockaddr_storage *at, int fd, ruc_why_t *why)
+/* A listener with a handle that is not bound yet; NULL and `why`. */
+static ruc__listener_t *new_listener(ruc_http_server_t *server, const char *address, ruc_why_t *why)
 {
     if (server->draining || server->listener_count == RUC__LISTENERS) {
-        return ruc_why_set(why, RUC_EFULL, "%s: no further listener is possible", address);
+        ruc_why_set(why, RUC_EFULL, "%s: no further listener is possible", address);
+        return NULL;
     }
     ruc__listener_t *listener = calloc(1, sizeof *listener);
     if (listener == NULL) {
-        return ruc_why_set(why, UV_ENOMEM, "no memory");
+        ruc_why_set(why, UV_ENOMEM, "no memory");
+        return NULL;
     }
     listener->server = server;
     int rc = uv_tcp_init(server->loop, &listener->tcp);
     if (rc < 0) {
         free(listener);
-        return ruc_why_set(why, rc, "%s: %s", address, uv_strerror(rc));
+        ruc_why_set(why, rc, "%s: %s", address, uv_strerror(rc));
+        return NULL;
     }
-    rc = fd >= 0 ? uv_tcp_open(&listener->tcp, fd)
-                 : uv_tcp_bind(&listener->tcp, (const struct sockaddr *)at,
-                               at->ss_family == AF_INET6 ? UV_TCP_IPV6ONLY : 0);
+    return listener;
+}
+
+/* It is bound (or not, then `rc` says why): listens. Its number or a negative code. */
+static int begin_to_listen(ruc__listener_t *listener, int rc, const char *address, ruc_why_t *why)
+{
+    ruc_http_server_t *server = listener->server;
     rc = rc < 0 ? rc : uv_listen((uv_stream_t *)&listener->tcp, 511, on_connection);
     rc = rc < 0 ? rc : real_address(listener);
     if (rc < 0) {
@@ -191,11 +198,18 @@ static int listen_at(ruc_http_server_t *server, const char *address,
 int ruc_http_server_listen(ruc_http_server_t *server, const char *address, ruc_why_t *why)
 {
     struct sockaddr_storage at = {0};
-    if (parse_address(address, &at) < 0) {
+    int rc = parse_address(address, &at);
+    if (rc < 0) {
         return ruc_why_set(why, RUC_EINVALID,
                            "\"%s\" is not an address: 127.0.0.1:3000 or [::1]:3000 is", address);
     }
-    return listen_at(server, address, &at, -1, why);
+    ruc__listener_t *listener = new_listener(server, address, why);
+    if (listener == NULL) {
+        return RUC_EFULL;
+    }
+    rc = uv_tcp_bind(&listener->tcp, (const struct sockaddr *)&at,
+                     at.ss_family == AF_INET6 ? UV_TCP_IPV6ONLY : 0);
+    return begin_to_listen(listener, rc, address, why);
 }
 
 int ruc_http_server_take(ruc_http_server_t *server, int fd, ruc_why_t *why)
@@ -205,23 +219,33 @@ int ruc_http_server_take(ruc_http_server_t *server, int fd, ruc_why_t *why)
     socklen_t len = sizeof kind;
     struct sockaddr_storage at = {0};
     socklen_t size = sizeof at;
+    ruc__listener_t *listener = NULL;
     snprintf(name, sizeof name, "descriptor %d", fd);
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &kind, &len) < 0 || kind != SOCK_STREAM ||
-        getsockname(fd, (struct sockaddr *)&at, &size) < 0 ||
-        (at.ss_family != AF_INET && at.ss_family != AF_INET6)) {
-        return ruc_why_set(why, RUC_EINVALID, "%s, which was handed over, is no TCP socket", name);
+    bool fits = getsockopt(fd, SOL_SOCKET, SO_TYPE, &kind, &len) == 0 && kind == SOCK_STREAM &&
+                getsockname(fd, (struct sockaddr *)&at, &size) == 0 &&
+                (at.ss_family == AF_INET || at.ss_family == AF_INET6);
+    if (!fits) {
+        ruc_why_set(why, RUC_EINVALID, "%s, which was handed over, is no TCP socket", name);
+    } else {
+        listener = new_listener(server, name, why);
     }
-    return listen_at(server, name, &at, fd, why);
+    if (listener == NULL) {
+        close(fd);
+        return fits ? RUC_EFULL : RUC_EINVALID;
+    }
+    int rc = uv_tcp_open(&listener->tcp, fd);
+    if (rc < 0) {
+        close(fd);
+    }
+    return begin_to_listen(listener, rc, name, why);
 }
 
 int ruc_http_server_fd(const ruc_http_server_t *server, int number)
 {
     uv_os_fd_t fd = -1;
-    if (number < 0 || number >= server->listener_count ||
-        uv_fileno((const uv_handle_t *)&server->listeners[number]->tcp, &fd) < 0) {
-        return -1;
-    }
-    return fd;
+    bool there = number >= 0 && number < server->listener_count;
+    return there && uv_fileno((const uv_handle_t *)&server->listeners[number]->tcp, &fd) == 0 ? fd
+                                                                                              : -1;
 }
 
 const char *ruc_http_server_address(const ruc_http_server_t *server, int number)

@@ -81,8 +81,8 @@ ruc_http_server_t *ruc_http_server_new(uv_loop_t *loop, const ruc_http_handlers_
  * sentence: "127.0.0.1:3000 is in use". */
 int ruc_http_server_listen(ruc_http_server_t *server, const char *address, ruc_why_t *why);
 
-/* Listens on a TCP socket that was handed over (by a service manager), bound already. Owned by the
- * server from here on when this succeeds. Returns as ruc_http_server_listen. */
+/* Listens on a TCP socket that was handed over (by a service manager, or by the server before),
+ * bound already. The descriptor is taken over in every case. Returns as ruc_http_server_listen. */
 int ruc_http_server_take(ruc_http_server_t *server, int fd, ruc_why_t *why);
 
 /* The descriptor of listener `number`, or -1. It stays the server's. */

@@ -18,6 +18,8 @@
 struct ruc_vm;
 struct ruc_scripts;
 
+#define RUC_STALLED_MAX 4
+
 typedef struct ruc_app {
     uv_loop_t *loop;
     ruc_config_t *config;
@@ -27,6 +29,9 @@ typedef struct ruc_app {
     const char *engine_binary; /* path of rucat-engine */
     const char *instance;      /* uuid of this server process */
     const char *listen;        /* where it really listens, HOST:PORT */
+    const uint64_t *stalled;   /* digests of script generations that have held the loop up, at most
+                                  RUC_STALLED_MAX, 0 is none; NULL: none */
+    const char *stall_story;   /* how it was; "" */
     bool embedded;
     bool closing; /* no new work */
     ruc_store_t *store;

@@ -516,6 +516,7 @@ ruc_generation_t *ruc_generation_new(ruc_app_t *app, ruc_fileset_t *files, uint6
         return NULL;
     }
     generation->vm->generation = number;
+    generation->vm->digest = ruc_fileset_digest(&generation->files, false);
     generation->vm->closed = vm_closed;
     generation->vm->arg = generation;
     DL_APPEND(alive, generation);

@@ -480,10 +480,15 @@ void ruc_guard_back(lua_State *before)
 void ruc_guard_spend(lua_State *L, uint64_t n)
 {
     for (ruc_account_t *a = guard.top; a != NULL; a = a->outer) {
-        uint64_t most = guard.budgets[a->kind].instructions;
-        a->instructions = n > UINT64_MAX - a->instructions ? UINT64_MAX : a->instructions + n;
-        judge(a, RUC_STOP_INSTRUCTIONS, a->instructions, most);
+        uint64_t most = guard.budgets[a->kind].instructions, used = a->instructions;
+        if (most != 0 && (used >= most || n >= most - used)) {
+            a->instructions = n > UINT64_MAX - used ? UINT64_MAX : used + n;
+            judge(a, RUC_STOP_INSTRUCTIONS, a->instructions, most);
+            ruc_guard_check(L); /* which raises: what is not done is not charged to those around */
+        }
     }
+    charge(n);
+    judge_all();
     ruc_guard_check(L);
 }
 
@@ -564,6 +569,7 @@ static bool judge_memory(ruc_vm_t *vm, size_t need)
         }
         if (a->stopped == RUC_STOP_NOT && over_memory(a, need)) {
             stop(a, RUC_STOP_MEMORY, grown(a) + need);
+            need = 0; /* what it does not get, those around it have not used */
         }
         over = over || a->stopped != RUC_STOP_NOT;
         limit = least(limit, limit_of(a));
@@ -600,6 +606,7 @@ static bool refuse_giant(ruc_vm_t *vm, size_t size, size_t need)
                 stop(a, RUC_STOP_MEMORY, grown(a) + need);
             }
             refused = true;
+            break; /* those around it have not used what it does not get */
         }
     }
     if (refused) {
@@ -695,7 +702,7 @@ void ruc_guard_who(ruc_guard_who_t *who, bool where)
     const ruc_vm_t *vm = guard.vm;
     *who = (ruc_guard_who_t){.what = "", .kind = ""};
     if (vm != NULL) {
-        who->operators = vm->kind == RUC_VM_OPERATOR;
+        who->digest = vm->digest;
         who->generation = vm->generation;
         who->kind = vm->kind == RUC_VM_SYSTEM ? "system" : "";
         who->what = vm->kind == RUC_VM_SYSTEM ? "monitor" : "";

@@ -137,7 +137,7 @@ void ruc_guard_close(void);
 typedef struct ruc_guard_who {
     const char *what, *kind; /* "" when nobody runs */
     uint64_t generation;     /* of an operator's state; else 0 */
-    bool operators;          /* an operator's state */
+    uint64_t digest;         /* of that generation's files; else 0 */
     char place[256];
 } ruc_guard_who_t;
 

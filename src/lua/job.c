@@ -9,6 +9,7 @@
 
 #include "core/check.h"
 #include "core/log.h"
+#include "lua/pace.h"
 
 #define POOL_MAX 64
 
@@ -20,10 +21,12 @@ struct ruc_job {
     ruc_phase_t phase;
     uint32_t waits; /* how many waits there were; the last one's number */
     bool waiting;
-    bool queued; /* in the run queue */
-    bool known;  /* in by_id */
-    bool told;   /* its error is in the log, with where it came from */
-    int nargs;   /* what it is to be resumed with, on co */
+    bool queued;    /* in the run queue, or held back */
+    bool held;      /* in all.held, until `until` */
+    uint64_t until; /* of the loop's time, in ms */
+    bool known;     /* in by_id */
+    bool told;      /* its error is in the log, with where it came from */
+    int nargs;      /* what it is to be resumed with, on co */
     ruc_account_t account;
     void (*cancel)(void *arg);
     void *cancel_arg;
@@ -32,13 +35,17 @@ struct ruc_job {
     char what[96];
     char request[68];
     struct ruc_job *prev, *next;             /* of its state, or of its pool */
-    struct ruc_job *queue_prev, *queue_next; /* of the run queue */
+    struct ruc_job *queue_prev, *queue_next; /* of the run queue, or of those held back */
     UT_hash_handle hh;
 };
 
 static struct {
     ruc_job_t *by_id;
     ruc_job_t *queue;
+    ruc_job_t *held;  /* what they do has taken too long just now */
+    uv_timer_t later; /* for those, and for the queue when a slice was long */
+    uv_loop_t *loop;  /* that it is on; NULL: it is closed */
+    bool tired;       /* a slice was long: the loop polls before the next one */
     uint64_t last_id;
     unsigned depth; /* resumes on the C stack */
     unsigned total, most;
@@ -144,6 +151,7 @@ void ruc__job_drop_idle(ruc_vm_t *vm)
     }
     vm->idle = NULL;
     vm->idle_count = 0;
+    ruc__pace_drop(vm);
 }
 
 /* Most jobs never wait and nobody ever looks for them: one is in the hash when its id is given. */
@@ -164,7 +172,9 @@ static void job_free(ruc_job_t *job)
         HASH_DEL(all.by_id, job);
     }
     DL_DELETE(vm->jobs, job);
-    if (job->queued) {
+    if (job->held) {
+        DL_DELETE2(all.held, job, queue_prev, queue_next);
+    } else if (job->queued) {
         DL_DELETE2(all.queue, job, queue_prev, queue_next);
     }
     lua_settop(job->co, 0);
@@ -311,6 +321,7 @@ static void resume(ruc_job_t *job)
     ruc_job_t *outer = vm->current;
     const char *context = ruc_log_context(job->request[0] ? job->request : NULL);
     ruc_scope_t scope;
+    uint64_t before = job->account.ns;
     int n = 0;
     vm->current = job;
     all.depth++;
@@ -319,6 +330,10 @@ static void resume(ruc_job_t *job)
     ruc_guard_leave(&scope);
     all.depth--;
     vm->current = outer;
+    if (job->account.ns - before >= RUC_PACE_LONG_NS) {
+        all.tired = true;
+        ruc__pace_note(vm, job->what, job->account.ns - before);
+    }
     if (rc == LUA_YIELD && !job->waiting) {
         lua_settop(job->co, 0);
         lua_pushnil(job->co);
@@ -329,14 +344,80 @@ static void resume(ruc_job_t *job)
     ruc_log_context(context);
 }
 
+static void drain(void);
+
+/* Those whose time has come may run. */
+static void run_later(uv_timer_t *timer)
+{
+    ruc_job_t *job, *next;
+    uint64_t now = uv_now(timer->loop), soonest = UINT64_MAX;
+    all.tired = false;
+    DL_FOREACH_SAFE2(all.held, job, next, queue_next)
+    {
+        if (job->until > now) {
+            soonest = job->until < soonest ? job->until : soonest;
+            continue;
+        }
+        DL_DELETE2(all.held, job, queue_prev, queue_next);
+        job->held = false;
+        DL_APPEND2(all.queue, job, queue_prev, queue_next);
+    }
+    if (soonest != UINT64_MAX) {
+        uv_timer_start(timer, run_later, soonest - now, 0);
+    }
+    drain();
+}
+
+/* Sees to it that run_later is called in `ms` or sooner. */
+static void wake_later(uv_loop_t *loop, uint64_t ms)
+{
+    if (all.loop == NULL) {
+        all.loop = loop;
+        uv_timer_init(loop, &all.later);
+    }
+    bool active = uv_is_active((uv_handle_t *)&all.later);
+    if (!active || uv_timer_get_due_in(&all.later) > ms) {
+        uv_timer_start(&all.later, run_later, ms, 0);
+    }
+}
+
+void ruc_job_close(void)
+{
+    if (all.loop != NULL) {
+        uv_close((uv_handle_t *)&all.later, NULL);
+        all.loop = NULL;
+    }
+}
+
+/* It waits until as much time has gone by as the like of it took just now. */
+static void hold_back(ruc_job_t *job, uint64_t ms)
+{
+    uv_loop_t *loop = job->vm->app->loop;
+    uv_update_time(loop); /* which a long slice has left behind */
+    job->held = true;
+    job->until = uv_now(loop) + ms;
+    DL_APPEND2(all.held, job, queue_prev, queue_next);
+    wake_later(loop, ms);
+}
+
 static void drain(void)
 {
     while (all.depth == 0 && all.queue != NULL) {
         ruc_job_t *job = all.queue;
+        if (all.tired) {
+            wake_later(job->vm->app->loop, 0);
+            return;
+        }
         DL_DELETE2(all.queue, job, queue_prev, queue_next);
+        uint64_t wait = ruc__pace_wait(job->vm, job->what);
+        if (wait > 0) {
+            hold_back(job, wait);
+            continue;
+        }
         job->queued = false;
         resume(job);
     }
+    all.tired = all.tired && all.depth > 0;
 }
 
 static void enqueue(ruc_job_t *job, int nargs)
@@ -380,7 +461,7 @@ int ruc_job_start(ruc_vm_t *vm, ruc_phase_t phase, int nargs, const char *what, 
     job->phase = phase;
     job->told = false;
     job->waits = 0;
-    job->waiting = job->queued = job->known = false;
+    job->waiting = job->queued = job->held = job->known = false;
     job->cancel = NULL;
     job->done = done;
     job->arg = arg;

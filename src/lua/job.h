@@ -125,6 +125,9 @@ typedef struct ruc_job_info {
 /* Fills `out` with up to `most` jobs in the order of their ids; returns how many. */
 size_t ruc_job_list(ruc_job_info_t *out, size_t most);
 
+/* At the end, when there are no jobs any more. */
+void ruc_job_close(void);
+
 /* Sets the most jobs there may be at once. */
 void ruc_job_bound(unsigned most);
 

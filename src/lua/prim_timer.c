@@ -115,7 +115,7 @@ void ruc_timers_stop(ruc_vm_t *vm)
 static void timer_rang(uv_timer_t *handle);
 
 /* How long until it runs again. Not sooner than its last run took, so that a timer has half of the
- * loop at most (job.c sees to it that all of them together have no more). */
+ * loop at most (pace.h sees to it that those of one function together have no more). */
 static uint64_t next_ms(const ruc_timer_t *timer, uint64_t took_ns)
 {
     uint64_t took_ms = (took_ns + 999999) / 1000000;

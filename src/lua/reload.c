@@ -241,6 +241,9 @@ static int take_over(ruc_scripts_t *scripts, bool scripts_too, json_t *changed, 
         return RUC_ESCRIPT;
     }
     if (scripts_too) {
+        if (ruc__scripts_stalled(scripts, &scripts->files, report)) {
+            return RUC_ESCRIPT;
+        }
         list_changes(&scripts->now->files, &scripts->files, changed);
         next = ruc_generation_new(scripts->app, &scripts->files, scripts->last_number + 1, report);
         if (next == NULL) {

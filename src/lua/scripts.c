@@ -70,6 +70,21 @@ int ruc_scripts_check(ruc_app_t *app, ruc_load_report_t *report)
 
 /* ---- start ---- */
 
+bool ruc__scripts_stalled(const ruc_scripts_t *scripts, const ruc_fileset_t *files,
+                          ruc_load_report_t *report)
+{
+    const uint64_t *stalled = scripts->app->stalled;
+    for (int i = 0; stalled != NULL && i < RUC_STALLED_MAX && stalled[i] != 0; i++) {
+        if (stalled[i] == ruc_fileset_digest(files, false)) {
+            ruc_buf_addf(&report->errors, "%s: these scripts are not served until they change",
+                         scripts->app->stall_story);
+            report->error_count++;
+            return true;
+        }
+    }
+    return false;
+}
+
 static ruc_generation_t *build(ruc_scripts_t *scripts, const char *const *roots, size_t count,
                                bool kept, ruc_load_report_t *report)
 {
@@ -80,13 +95,16 @@ static ruc_generation_t *build(ruc_scripts_t *scripts, const char *const *roots,
         ruc_fileset_free(&files);
         return NULL;
     }
-    if (kept && !ruc_fileset_intact(&files, roots[0])) {
+    scripts->tried.scripts = ruc_fileset_digest(&files, true);
+    bool intact = !kept || ruc_fileset_intact(&files, roots[0]);
+    if (!intact) {
         ruc_buf_addf(&report->errors, "%s: not what was kept there", roots[0]);
         report->error_count++;
+    }
+    if (!intact || ruc__scripts_stalled(scripts, &files, report)) {
         ruc_fileset_free(&files);
         return NULL;
     }
-    scripts->tried.scripts = ruc_fileset_digest(&files, true);
     return ruc_generation_new(scripts->app, &files, scripts->last_number + 1, report);
 }
 
@@ -171,6 +189,23 @@ static ruc_generation_t *last_good(ruc_scripts_t *scripts)
     return NULL;
 }
 
+/* The shipped scripts alone; also when it was they that held the loop up. */
+static ruc_generation_t *shipped(ruc_scripts_t *scripts)
+{
+    ruc_load_report_t report;
+    const char *root = scripts->app->lua_dir;
+    const uint64_t *stalled = scripts->app->stalled;
+    ruc_load_report_init(&report);
+    ruc_generation_t *generation = build(scripts, &root, 1, false, &report);
+    if (generation == NULL) {
+        scripts->app->stalled = NULL;
+        generation = build(scripts, &root, 1, false, &report);
+        scripts->app->stalled = stalled;
+    }
+    ruc_load_report_free(&report);
+    return generation;
+}
+
 void ruc__scripts_save(ruc_scripts_t *scripts)
 {
     ruc_why_t why;
@@ -228,19 +263,23 @@ int ruc_scripts_open(ruc_app_t *app, ruc_load_report_t *report)
     }
     ruc__scripts_error(scripts, ruc_buf_str(&report->errors));
     ruc__digests_t tried = scripts->tried;
+    const char *source = "last good";
     generation = last_good(scripts);
     scripts->tried = tried;
     scripts->last_number = newest; /* the next one is newer than all that are kept */
+    if (generation == NULL && app->stalled != NULL) { /* better those than none */
+        source = "shipped";
+        generation = shipped(scripts);
+    }
     if (generation == NULL) {
         ruc_scripts_close(scripts);
         app->scripts = NULL;
         return RUC_ESCRIPT;
     }
-    ruc__scripts_serve(scripts, generation, "last good");
+    ruc__scripts_serve(scripts, generation, source);
     ruc_log(RUC_LOG_LUA, RUC_ERROR, "%s", scripts->last_error);
-    ruc_log(RUC_LOG_LUA, RUC_ERROR,
-            "the scripts are broken: serving the last good generation, %llu",
-            (unsigned long long)generation->number);
+    ruc_log(RUC_LOG_LUA, RUC_ERROR, "the scripts cannot be served: serving generation %llu, %s",
+            (unsigned long long)generation->number, source);
     return 0;
 }
 

@@ -72,6 +72,11 @@ size_t ruc__scripts_roots(ruc_app_t *app, const char **roots);
 void ruc__scripts_unread(const ruc_fileset_t *files, const ruc_why_t *why,
                          ruc_load_report_t *report);
 
+/* Are these scripts that have held the loop up (then `report` says so)? They are not served again
+ * until they change. */
+bool ruc__scripts_stalled(const ruc_scripts_t *scripts, const ruc_fileset_t *files,
+                          ruc_load_report_t *report);
+
 /* Appends each line of a text to a list. */
 void ruc__scripts_lines(json_t *list, const char *text);
 

@@ -34,8 +34,9 @@ typedef struct ruc_vm {
     struct ruc_job *ending;  /* the job whose `done` is being called; NULL */
     struct ruc_job *jobs;    /* all of them */
     unsigned job_count;
-    bool stands;          /* a console's: what runs outside a job (completion) may look */
-    struct ruc_job *idle; /* ended jobs whose coroutines wait for work */
+    bool stands;            /* a console's: what runs outside a job (completion) may look */
+    struct ruc_pace *paces; /* what has to wait because it has taken long (pace.h) */
+    struct ruc_job *idle;   /* ended jobs whose coroutines wait for work */
     unsigned idle_count;
     bool retired;              /* closes when job_count is 0 */
     bool closing;              /* its finalizers run: nothing may be begun */
@@ -43,6 +44,7 @@ typedef struct ruc_vm {
     void *arg;
     struct ruc_timer *timers; /* of rucat.timer; cancelled at the end */
     uint64_t generation;      /* of an operator's state */
+    uint64_t digest;          /* of its files */
 } ruc_vm_t;
 
 /* Makes a state with the libraries and primitives of its kind. `cap` in bytes, 0 none. NULL and

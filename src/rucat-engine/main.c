@@ -209,6 +209,9 @@ static void on_beat(void *arg)
 {
     helper_t *h = arg;
     ruc_re_loop_set(&h->loop, &h->beat, h->plan.beat_ms);
+    if (h->output.dropped != h->status.dropped) {
+        changed(h); /* the disk is full, or the log is in the way: that is to be known */
+    }
     ruc_re_status_touch(&h->status);
     ruc_re_rpc_push(&h->rpc, json_pack("{s:s, s:I}", "event", "beat", "at_ms",
                                        (json_int_t)ruc_clock_wall_ms()));
@@ -267,6 +270,49 @@ static json_t *request_stop(helper_t *h, json_t *params, ruc_re_rpc_error_t *err
     return json_object();
 }
 
+static json_t *hello(helper_t *h, json_t *params, ruc_re_rpc_error_t *error)
+{
+    json_t *newest = json_object_get(params, "v");
+    int64_t v = json_is_integer(newest) ? json_integer_value(newest) : 1;
+    json_t *status = NULL;
+#if RUC_RE_PROTOCOL >= 2
+    json_t *least = json_object_get(params, "min");
+    if (v < 1 || (json_is_integer(least) && json_integer_value(least) > RUC_RE_PROTOCOL)) {
+        *error = (ruc_re_rpc_error_t){"version", "this rucat-engine speaks versions 1 to 2"};
+        return NULL;
+    }
+    status = ruc_re_status_json(&h->status);
+    if (v >= 2) {
+        return json_pack("{s:i, s:[s, s, s, s, s], s:o}", "v", RUC_RE_PROTOCOL, "methods", "hello",
+                         "status", "stop", "ping", "set", "status", status);
+    }
+#else
+    (void)v;
+    (void)error;
+    status = ruc_re_status_json(&h->status);
+#endif
+    return json_pack("{s:i, s:o}", "v", 1, "status", status);
+}
+
+#if RUC_RE_PROTOCOL >= 2
+/* Takes over what it knows of the plan's numbers; the rest is for newer ones. */
+static json_t *set(helper_t *h, json_t *params)
+{
+    json_t *log_max = json_object_get(params, "log_max");
+    json_t *beat_ms = json_object_get(params, "beat_ms");
+    if (json_is_integer(log_max) && json_integer_value(log_max) >= RUC_RE_LOG_LEAST) {
+        h->output.log_max = json_integer_value(log_max);
+    }
+    if (json_is_integer(beat_ms) && json_integer_value(beat_ms) >= RUC_RE_BEAT_LEAST_MS &&
+        json_integer_value(beat_ms) <= RUC_RE_DAY_MS && !h->done) {
+        h->plan.beat_ms = json_integer_value(beat_ms);
+        ruc_re_loop_set(&h->loop, &h->beat, h->plan.beat_ms);
+    }
+    return json_pack("{s:I, s:I}", "log_max", (json_int_t)h->output.log_max, "beat_ms",
+                     (json_int_t)h->plan.beat_ms);
+}
+#endif
+
 static json_t *on_request(void *arg, const char *method, json_t *params, ruc_re_rpc_error_t *error)
 {
     helper_t *h = arg;
@@ -280,10 +326,14 @@ static json_t *on_request(void *arg, const char *method, json_t *params, ruc_re_
         if (!h->done) {
             refresh(h);
         }
-        json_t *status = ruc_re_status_json(&h->status);
-        return method[0] == 's' ? status : json_pack("{s:i, s:o}", "v", 1, "status", status);
+        return method[0] == 's' ? ruc_re_status_json(&h->status) : hello(h, params, error);
     }
-    *error = (ruc_re_rpc_error_t){"unknown_method", "methods: hello, status, stop, ping"};
+#if RUC_RE_PROTOCOL >= 2
+    if (strcmp(method, "set") == 0) {
+        return set(h, params);
+    }
+#endif
+    *error = (ruc_re_rpc_error_t){"unknown_method", "methods: hello, status, stop, ping, set"};
     return NULL;
 }
 
@@ -416,7 +466,9 @@ static int record_driver(void *arg, const ruc_re_driver_t *driver)
 {
     helper_t *h = arg;
     h->status.driver = driver->id;
+#if RUC_RE_PROTOCOL >= 2
     ruc_cgroup_path(h->plan.instance, h->status.cgroup); /* "" where there is none */
+#endif
     int rc = ruc_re_status_save(&h->status, false);
     if (rc == 0 && h->status.cgroup[0] != '\0') {
         enter_cgroup(h, driver->id.pid);

@@ -10,7 +10,6 @@
 #include "proc/signame.h"
 
 #define DEFAULT_LOG_MAX (64 << 20)
-#define DAY_MS 86400000
 
 static const char *text_of(json_t *object, const char *key, const char *missing)
 {
@@ -99,14 +98,14 @@ static void read_rest(ruc_re_plan_t *plan)
     plan->tcp = json_is_true(json_object_get(ready, "tcp"));
     plan->port = (int)number_of(ready, "port", 1, 65535, 0);
     plan->ui_port = (int)number_of(ready, "ui_port", 1, 65535, 0);
-    plan->timeout_ms = number_of(ready, "timeout_ms", 1, DAY_MS, 120000);
+    plan->timeout_ms = number_of(ready, "timeout_ms", 1, RUC_RE_DAY_MS, 120000);
     plan->stop_signal = ruc_proc_stop_signal(text_of(stop, "signal", "TERM"));
     if (plan->stop_signal < 0) {
         plan->stop_signal = SIGTERM;
     }
-    plan->grace_ms = number_of(stop, "grace_ms", 0, DAY_MS, 30000);
-    plan->beat_ms = number_of(plan->root, "beat_ms", 10, DAY_MS, 10000);
-    plan->log_max = number_of(plan->root, "log_max", 4096, INT64_MAX, DEFAULT_LOG_MAX);
+    plan->grace_ms = number_of(stop, "grace_ms", 0, RUC_RE_DAY_MS, 30000);
+    plan->beat_ms = number_of(plan->root, "beat_ms", RUC_RE_BEAT_LEAST_MS, RUC_RE_DAY_MS, 10000);
+    plan->log_max = number_of(plan->root, "log_max", RUC_RE_LOG_LEAST, INT64_MAX, DEFAULT_LOG_MAX);
 }
 
 int ruc_re_plan_load(ruc_re_plan_t *plan, const char *path, char *why, size_t size)

@@ -9,6 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define RUC_RE_LOG_LEAST 4096
+#define RUC_RE_BEAT_LEAST_MS 10
+#define RUC_RE_DAY_MS 86400000
+
 typedef struct ruc_re_plan {
     json_t *root; /* owns all text below */
     const char *engine, *name, *instance, *cwd;

@@ -4,6 +4,15 @@
  *   {"id":N,"method":M,"params":{}} -> {"id":N,"result":..} | {"id":N,"error":{"code","message"}}
  *   pushed to all: {"event":"status","status":{..}}, {"event":"beat","at_ms":N}
  *
+ * Versions. A rucat-engine lives as long as its driver, so a server that was upgraded meets older
+ * ones. Each side says in `hello` up to which version it speaks; the lower one counts. What one
+ * side does not know it leaves alone: fields of requests, answers, status.json and plan.json are
+ * ignored, a method is answered by `unknown_method`. So a version only ever adds:
+ *
+ *   1  hello {v} -> {v, status}; status, stop {signal, grace_ms}, ping
+ *   2  hello {v, min} -> {v, methods, status} or the error `version`; set {log_max, beat_ms};
+ *      status with cgroup, kill_took_ms
+ *
  * Bounds: 16 connections, 256 KiB of unsent output each; who does not read, or does not speak the
  * protocol, is closed. */
 #ifndef RUC_RE_RPC_H
@@ -15,6 +24,11 @@
 #include "core/buf.h"
 #include "core/frame.h"
 #include "rucat-engine/loop.h"
+
+/* The tests build a second rucat-engine that speaks an older one. */
+#ifndef RUC_RE_PROTOCOL
+#define RUC_RE_PROTOCOL 2
+#endif
 
 #define RUC_RE_RPC_CONNECTIONS 16
 #define RUC_RE_RPC_UNSENT ((size_t)256 << 10)

@@ -11,6 +11,7 @@
 
 #include "core/failpoint.h"
 #include "core/utf8.h"
+#include "rucat-engine/rpc.h"
 #include "rucat-engine/say.h"
 
 static const char *const phase_names[] = {
@@ -55,9 +56,9 @@ static json_t *exit_json(const ruc_re_status_t *s)
 
 json_t *ruc_re_status_json(const ruc_re_status_t *s)
 {
-    return json_pack(
+    json_t *json = json_pack(
         "{s:i, s:o, s:I, s:o, s:s, s:o, s:o, s:s, s:i, s:i, s:I, s:I, s:I, s:o, s:b, s:b, s:o, "
-        "s:o, s:I, s:I, s:o, s:I}",
+        "s:o, s:I, s:I}",
         "v", 1, "engine", text_json(s->plan->engine), "epoch", (json_int_t)s->plan->epoch,
         "instance", text_json(s->plan->instance), "boot_id", s->helper.boot_id, "helper",
         process_json(&s->helper), "driver",
@@ -66,8 +67,17 @@ json_t *ruc_re_status_json(const ruc_re_status_t *s)
         (json_int_t)s->ready_ms, "ended_ms", (json_int_t)s->ended_ms, "exit", exit_json(s),
         "timed_out", s->timed_out, "kill_incomplete", s->kill_incomplete, "why", text_json(s->why),
         "tail", text_json(s->tail), "log_bytes", (json_int_t)s->log_bytes, "dropped",
-        (json_int_t)s->dropped, "cgroup", s->cgroup[0] == '\0' ? json_null() : text_json(s->cgroup),
-        "kill_took_ms", (json_int_t)s->kill_took_ms);
+        (json_int_t)s->dropped);
+#if RUC_RE_PROTOCOL >= 2
+    if (json != NULL &&
+        (json_object_set_new(json, "cgroup",
+                             s->cgroup[0] == '\0' ? json_null() : text_json(s->cgroup)) != 0 ||
+         json_object_set_new(json, "kill_took_ms", json_integer(s->kill_took_ms)) != 0)) {
+        json_decref(json);
+        json = NULL;
+    }
+#endif
+    return json;
 }
 
 /* Writes all of it to the file beside. */
