@@ -177,6 +177,16 @@ function server:scripts(files)
   end
 end
 
+-- The default budgets of time (src/core/config.h) for a build that is three times slower.
+local function slow_budgets()
+  local budgets = {}
+  for kind, seconds in pairs({ load = 0.5, handler = 0.3, policy = 0.1, probe = 0.2, template = 0.2, timer = 0.2,
+                               console = 0.5 }) do
+    budgets[kind] = { time = 3 * seconds }
+  end
+  return budgets
+end
+
 -- Options: mode ("local"), config (a table laid over ours, or a whole text), scripts, env, template
 -- (false: without "test_local.lua"), wait (false: do not wait until it is ready).
 function server.start(options)
@@ -195,6 +205,7 @@ function server.start(options)
     state_dir = self.state_dir,
     scripts = { self.script_dir },
     sail = { command = os.getenv("SPEC_SAIL") },
+    budgets = server.sanitized and slow_budgets() or nil,
   }
   server.write(self.script_dir .. "/templates/.keep", "")
   if options.template ~= false then

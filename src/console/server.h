@@ -9,8 +9,9 @@
 
 /* Opens the socket: the configuration's `console` (a relative path is below the state directory),
  * else STATE_DIR/console. Reads the shipped library: before the loop runs. 0 or a negative code
- * and `why`; then nothing is open. `app` is borrowed and must outlive it. `fd`: the socket, bound and
- * listening, that the server before has left; -1: there is none. It is taken over in every case. */
+ * and `why`; then nothing is open. `app` is borrowed and must outlive it. `fd`: the socket, bound
+ * and listening, that the server before has left; -1: there is none. It is taken over in every
+ * case. */
 int ruc_console_open(ruc_app_t *app, int fd, ruc_why_t *why);
 
 /* The descriptor of the socket; -1 when it is not open. */
