@@ -74,7 +74,8 @@ cpu_round() { # NAME PATH
 }
 
 for ((round = 0; round <= rounds; round++)); do # the first one warms up
-    for name in now before; do
+    ((round % 2)) && order="now before" || order="before now"
+    for name in $order; do
         us=$(cpu_round $name /v1/engines/team-a)
         policy=$(curl -s "http://127.0.0.1:${port[$name]}/bench/policy")
         [ $round = 0 ] || { echo "$us" >>"$work/$name.cpu"; echo "$policy" >>"$work/$name.policy"; }

@@ -71,6 +71,22 @@ return {
     state = 4194304,       -- bytes of what scripts keep in rucat.state (live)
     state_keys = 10000,    -- values there (live)
     log_file = 67108864,   -- bytes of a driver's log before it is rotated; one older is kept (live, for all drivers)
+    handler_time = 330,    -- seconds that a handler may wait for its answer, all in all (live)
+    stall = 5,             -- seconds that the loop may stand still before the server starts itself
+                           -- again in its own process; 0: for ever (live)
+  },
+
+  -- What one call of a script may use: seconds of CPU time, instructions (as far as they are
+  -- counted: docs/lua.md), bytes that it keeps. At half there is a line in the log, at the whole it
+  -- is stopped. 0: no bound. Waiting costs nothing. (live)
+  budgets = {
+    load     = { time = 0.5, instructions = 1e8, memory = 33554432 }, -- a file, while it is loaded
+    handler  = { time = 0.3, instructions = 1e8, memory = 33554432 }, -- a request
+    policy   = { time = 0.1, instructions = 2e7, memory = 8388608 },
+    probe    = { time = 0.2, instructions = 5e7, memory = 16777216 }, -- of policies/health.lua
+    template = { time = 0.2, instructions = 5e7, memory = 16777216 },
+    timer    = { time = 0.2, instructions = 5e7, memory = 33554432 }, -- a call of its function
+    console  = { time = 0.5, instructions = 2e8, memory = 33554432 }, -- a line
   },
 
   log = {

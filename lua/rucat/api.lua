@@ -2,16 +2,17 @@
 -- values that the handler hands on: status, problem, headers.
 
 local problem = rucat.http.problem
+local find, allow = rucat.store.engines.get, rucat.policy.allow -- asked by every request
 local validate = require("rucat.validate")
 local api = {}
 
 -- The engine named in the path, if the user may do `verb` with it.
 function api.engine(req, verb)
-  local engine = rucat.store.engines.get(req.params.id)
+  local engine = find(req.params.id)
   if not engine then
     return nil, problem(404, "there is no such engine")
   end
-  local ok, status, body, headers = rucat.policy.allow(req.user, verb, engine)
+  local ok, status, body, headers = allow(req.user, verb, engine)
   if not ok then
     return nil, status, body, headers
   end

@@ -178,8 +178,19 @@ function server:scripts(files)
   end
 end
 
+-- The default budgets of time (src/core/config.h) for a build that is three times slower.
+local function slow_budgets()
+  local budgets = {}
+  for kind, seconds in pairs({ load = 0.5, handler = 0.3, policy = 0.1, probe = 0.2, template = 0.2, timer = 0.2,
+                               console = 0.5 }) do
+    budgets[kind] = { time = 3 * seconds }
+  end
+  return budgets
+end
+
 -- Options: mode ("local"), config (a table laid over ours, or a whole text), scripts, env, template
--- (false: without "test_local.lua"), prefix (a program and its arguments that start ours), wait (false: do not wait until it is ready).
+-- (false: without "test_local.lua"), prefix (a program and its
+-- arguments that start ours), wait (false: do not wait until it is ready).
 function server.start(options)
   options = options or {}
   local dir = server.tempdir()
@@ -198,6 +209,7 @@ function server.start(options)
     scripts = { self.script_dir },
     sail = { command = os.getenv("SPEC_SAIL") },
     watch = { mode = "off" }, -- a spec says when to reload; reload_spec.lua tries what is the default
+    budgets = server.sanitized and slow_budgets() or nil,
   }
   server.write(self.script_dir .. "/templates/.keep", "")
   if options.template ~= false then

@@ -360,12 +360,13 @@ static size_t limit_of(const ruc_account_t *a)
 
 void ruc_guard_enter(ruc_scope_t *scope, ruc_vm_t *vm, lua_State *L, ruc_account_t *account)
 {
-    *scope = (ruc_scope_t){.vm = vm,
-                           .L = L,
-                           .account = account,
-                           .outer = guard.top,
-                           .running = guard.running,
-                           .limit = vm->limit};
+    scope->vm = vm;
+    scope->L = L;
+    scope->account = account;
+    scope->outer = guard.top;
+    scope->running = guard.running;
+    scope->limit = vm->limit;
+    scope->cpu_ns = 0;
     guard.running = NULL; /* the signal does nothing until all is in place */
     if (guard.depth++ == 0) {
         scope->began_ns = uv_hrtime();
@@ -381,15 +382,15 @@ void ruc_guard_enter(ruc_scope_t *scope, ruc_vm_t *vm, lua_State *L, ruc_account
         guard.top = NULL;
         return;
     }
-    account->outer = guard.top;
+    account->outer = scope->outer;
     account->base = vm->used;
-    vm->limit = least(least(vm->limit, soft_cap(vm)), limit_of(account));
+    vm->limit = least(least(scope->limit, soft_cap(vm)), limit_of(account));
     guard.top = account;
     guard.running = L;
-    if (account->instructions + account->ns != 0) { /* of the slices before */
+    if (account->ns != 0) { /* there were slices before */
         judge_all();
     }
-    if (first_stopped() != NULL) {
+    if ((guard.armed || account->stopped != RUC_STOP_NOT) && first_stopped() != NULL) {
         arm();
     }
 }
