@@ -437,6 +437,55 @@ static void lies_about_length_are_found_out(void **state)
         true, "0,2,3230,0,2,3");
 }
 
+/* The same calls on a table without metamethods, which the stock functions get, and on one whose
+ * metamethods do what there would be without them. */
+static void metamethods_change_nothing(void **state)
+{
+    run(*state,
+        "local function prepared(list)\n"
+        "  return setmetatable(list, { __index = function() end, __newindex = rawset }) end\n"
+        "local function same(call, ...)\n"
+        "  local args = { ... }\n"
+        "  local plain, other = { 5, 3, 4, 1, 2 }, prepared({ 5, 3, 4, 1, 2 })\n"
+        "  local a = table.pack(pcall(call, plain, table.unpack(args)))\n"
+        "  local b = table.pack(pcall(call, other, table.unpack(args)))\n"
+        "  assert(a.n == b.n and #plain == #other)\n"
+        "  for i = 1, a.n do\n"
+        "    local is, was = b[i] == other and 'it' or b[i], a[i] == plain and 'it' or a[i]\n"
+        "    assert(is == was, tostring(is) .. ' for ' .. tostring(was)) end\n"
+        "  for i = -9, 19 do assert(rawget(plain, i) == rawget(other, i)) end\n"
+        "end\n"
+        "for i = -2, 8 do same(table.remove, i) same(table.insert, i, 9) end\n"
+        "for i = -2, 6 do for j = -2, 6 do\n"
+        "  same(table.concat, ',', i, j) same(table.unpack, i, j)\n"
+        "  for k = -2, 8 do same(table.move, i, j, k) same(table.move, i, j, k, prepared({})) end\n"
+        "end end\n"
+        "same(table.move, 1, 5, math.maxinteger) same(table.move, 1, 5, 1, 'x')\n"
+        "same(table.concat) same(table.unpack) same(table.sort) same(table.sort, math.ult)\n"
+        "same(table.sort, function(a, b) return a > b end) same(table.insert, 1) "
+        "same(table.remove)\n"
+        "local t = prepared({ 'b', ('x'):rep(1000), 'a' }) table.sort(t)\n"
+        "return table.concat(t, ' '):gsub('x+', 'x')",
+        true, "a b x");
+    run(*state, "table.sort({ 1, 'x', {} })", false, "attempt to compare");
+    run(*state, "return ('%s %5.1f %q %%'):format('a', 2, 'b')", true, "a   2.0 \"b\" %");
+}
+
+/* What goes on in C between two elements sees the clock. */
+static void long_work_in_c_is_charged(void **state)
+{
+    run(*state,
+        "local s, t = ('x'):rep(1e6), {} for i = 1, 1e5 do t[i] = s end\n"
+        "string.format(('%.0s'):rep(1e5), table.unpack(t))",
+        false, "budget of instructions");
+    run(*state, "local t = {} for i = 1, 60 do t = { t, t } end return rucat.state.set('x', t)",
+        false, "at most 200000 values");
+    run(*state, "return select(2, rucat.json.decode('[' .. ('[],'):rep(1e6) .. '[]]'))", true,
+        "more than 200000 values");
+    run(*state, "return #rucat.json.decode('[\"' .. ('[,\\\\\"'):rep(3e5) .. '\"]')[1]", true,
+        "900000");
+}
+
 static void memory_has_a_bound(void **state)
 {
     room_t *room = *state;
@@ -461,6 +510,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(coroutines_are_as_they_were, open_room, close_room),
         cmocka_unit_test_setup_teardown(xpcall_is_as_it_was, open_room, close_room),
         cmocka_unit_test_setup_teardown(lies_about_length_are_found_out, open_room, close_room),
+        cmocka_unit_test_setup_teardown(metamethods_change_nothing, open_room, close_room),
+        cmocka_unit_test_setup_teardown(long_work_in_c_is_charged, open_room, close_room),
         cmocka_unit_test_setup_teardown(memory_has_a_bound, open_room, close_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

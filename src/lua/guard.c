@@ -297,13 +297,25 @@ bool ruc_guard_is_stopped(void)
     return first_stopped() != NULL;
 }
 
-void ruc_guard_check(lua_State *L)
+/* Long work in C gives the hook no chance. */
+static void settle_ticked(void)
 {
-    if (guard.ticked) { /* long work in C gives the hook no chance */
+    if (guard.ticked) {
         guard.ticked = 0;
         settle();
         judge_all();
     }
+}
+
+bool ruc_guard_over(void)
+{
+    settle_ticked();
+    return first_stopped() != NULL;
+}
+
+void ruc_guard_check(lua_State *L)
+{
+    settle_ticked();
     const ruc_account_t *stopped = first_stopped();
     if (stopped != NULL) {
         raise_stop(L, stopped);

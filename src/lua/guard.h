@@ -106,6 +106,10 @@ void ruc_guard_check(lua_State *L);
 
 bool ruc_guard_is_stopped(void);
 
+/* As ruc_guard_check for C that holds something and must not raise: true when it is to give up, let
+ * go of that and call ruc_guard_check. For loops in C that a script's data makes long. */
+bool ruc_guard_over(void);
+
 /* Charges work in C that cannot be interrupted, before it is done: `n` steps of some nanoseconds
  * each. RAISES, and stops the account, when they are not to be had. */
 void ruc_guard_spend(lua_State *L, uint64_t n);

@@ -7,10 +7,11 @@
 
 #include <lua.h>
 
-/* string: find, match, gmatch, gsub by core/pattern.h; rep with a bound; no dump. */
+/* string: find, match, gmatch, gsub by core/pattern.h; rep and format charge first; no dump. */
 void ruc__library_string(lua_State *L);
 
-/* table: concat, insert, move, remove, sort, unpack: what they are about to do is charged first. */
+/* table: concat, insert, move, remove, sort, unpack: what they are about to do is charged first,
+ * and functions of C that they call for each element are stopped between two. */
 void ruc__library_table(lua_State *L);
 
 /* coroutine: create, wrap, resume, close, yield. */

@@ -1,7 +1,7 @@
 /* library_string.c - find, match, gmatch, gsub on core/pattern.c, whose every step is charged to
  * the budget of whoever runs; what they give and which errors they raise is as in the stock library
- * (spec/unit/library_test.c compares the two by thousands of random calls). rep charges first what
- * it is about to do. dump is gone: what it makes can only be loaded as bytecode. */
+ * (spec/unit/library_test.c compares the two by thousands of random calls). rep and format charge
+ * first what they are about to do. dump is gone: what it makes can only be loaded as bytecode. */
 #include <lauxlib.h>
 #include <stdbool.h>
 #include <string.h>
@@ -297,6 +297,35 @@ static int string_rep(lua_State *L)
     return lua_tocfunction(L, lua_upvalueindex(1))(L);
 }
 
+/* ---- format ---- */
+
+/* The stock function, our upvalue, after the bill: it reads each text to its end, and makes a new
+ * one of a __name, also where "%.0s" shows nothing of it. */
+static int string_format(lua_State *L)
+{
+    int top = lua_gettop(L);
+    uint64_t bytes = 0;
+    for (int i = 2; i <= top; i++) {
+        int type = lua_type(L, i);
+        if (type == LUA_TSTRING) {
+            bytes += lua_rawlen(L, i);
+        } else if (type == LUA_TTABLE && luaL_getmetafield(L, i, "__name") != LUA_TNIL) {
+            bytes += 8 * (uint64_t)(lua_type(L, -1) == LUA_TSTRING ? lua_rawlen(L, -1) : 0);
+            lua_pop(L, 1);
+        }
+    }
+    ruc_guard_spend(L, bytes / 64 + (uint64_t)top);
+    return lua_tocfunction(L, lua_upvalueindex(1))(L);
+}
+
+/* Puts the function around the stock one in the table on top. */
+static void wrap(lua_State *L, const char *name, lua_CFunction function)
+{
+    lua_getfield(L, -1, name);
+    lua_pushcclosure(L, function, 1);
+    lua_setfield(L, -2, name);
+}
+
 void ruc__library_string(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"find", string_find},
@@ -305,9 +334,8 @@ void ruc__library_string(lua_State *L)
                                          {"gsub", string_gsub},
                                          {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
-    lua_getfield(L, -1, "rep");
-    lua_pushcclosure(L, string_rep, 1);
-    lua_setfield(L, -2, "rep");
+    wrap(L, "rep", string_rep);
+    wrap(L, "format", string_format);
     lua_pushnil(L);
     lua_setfield(L, -2, "dump");
 }

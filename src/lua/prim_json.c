@@ -7,6 +7,7 @@
 #include <lauxlib.h>
 
 #include "core/utf8.h"
+#include "lua/guard.h"
 #include "lua/job.h"
 #include "lua/prims.h"
 #include "lua/value.h"
@@ -23,7 +24,9 @@ static int json_decode_(lua_State *L)
         return ruc_push_err(L, RUC_ETOOBIG, "a text of more than 4 MiB");
     }
     ruc_guard_spend(L, len / 4);
-    json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
+    json_t *value = ruc_vm_of(L)->kind == RUC_VM_TOOL ? json_loadb(text, len, flags, &error)
+                                                      : ruc_value_parse(text, len, flags, &error);
     if (value == NULL) {
         lua_pushnil(L);
         lua_pushfstring(L, "line %d, column %d: %s", error.line, error.column, error.text);
@@ -49,6 +52,7 @@ static int json_encode_(lua_State *L)
     int rc = ruc_value_write(L, 1, &text, &why);
     if (rc < 0) {
         ruc_buf_free(&text);
+        ruc_guard_check(L);
         return luaL_error(L, "%s", why.text);
     }
     /* Our memory must be freed however the pushing ends. */

@@ -15,6 +15,7 @@
 
 #include "core/clock.h"
 #include "core/utf8.h"
+#include "lua/guard.h"
 #include "lua/job.h"
 #include "lua/prims.h"
 #include "lua/state.h"
@@ -203,10 +204,15 @@ static int keep(lua_State *L, const char *key, size_t key_len, const char *text,
     return 0;
 }
 
-/* What is written as JSON is made valid; what is kept must come back as it was. RAISES. */
-static void check_texts(lua_State *L, int index, int depth)
+/* What is written as JSON is made valid; what is kept must come back as it was. RAISES. `*nodes`:
+ * how many values and keys there were. */
+static void check_texts(lua_State *L, int index, int depth, int *nodes)
 {
     size_t len;
+    if (++*nodes > RUC_VALUE_PARSED) {
+        luaL_error(L, "rucat.state keeps at most %d values under a key", RUC_VALUE_PARSED);
+    }
+    ruc_guard_check(L);
     index = lua_absindex(L, index);
     if (lua_type(L, index) == LUA_TSTRING) {
         const char *text = lua_tolstring(L, index, &len);
@@ -217,8 +223,8 @@ static void check_texts(lua_State *L, int index, int depth)
         luaL_checkstack(L, LUA_MINSTACK, NULL);
         lua_pushnil(L);
         while (lua_next(L, index)) {
-            check_texts(L, -1, depth + 1);
-            check_texts(L, -2, RUC_VALUE_DEPTH);
+            check_texts(L, -1, depth + 1, nodes);
+            check_texts(L, -2, RUC_VALUE_DEPTH, nodes);
             lua_pop(L, 1);
         }
     }
@@ -229,7 +235,8 @@ static int keep_value(lua_State *L, int index, const char *key, size_t key_len, 
 {
     ruc_buf_t text;
     ruc_why_t why = {""};
-    check_texts(L, index, 0);
+    int nodes = 0;
+    check_texts(L, index, 0, &nodes);
     ruc_buf_init(&text, (size_t)ruc_config_number(ruc_vm_of(L)->app->config, "limits.state"));
     int rc = ruc_value_write(L, index, &text, &why);
     int n = rc < 0 ? 0 : keep(L, key, key_len, ruc_buf_str(&text), text.len, until_ms);
@@ -241,6 +248,7 @@ static int keep_value(lua_State *L, int index, const char *key, size_t key_len, 
         return ruc_push_err(L, rc, NULL);
     }
     if (rc < 0) {
+        ruc_guard_check(L);
         return luaL_error(L, "rucat.state keeps what JSON can hold: %s", why.text);
     }
     return n;

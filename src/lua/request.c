@@ -166,8 +166,9 @@ static int request_json(lua_State *L)
         return no_json(L, 415, "the body must be application/json");
     }
     json_error_t error;
-    json_t *value = json_loadb(stream->body, stream->body_len,
-                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    json_t *value =
+        ruc_value_parse(stream->body, stream->body_len,
+                        JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
     if (value == NULL) {
         lua_pushfstring(L, "the body is not JSON: line %d, column %d: %s", error.line, error.column,
                         error.text);

@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "core/utf8.h"
+#include "lua/guard.h"
 #include "lua/view.h"
 #include "lua/vm.h"
 
@@ -100,6 +101,34 @@ void ruc_value_copy(lua_State *from, int index, lua_State *to)
 }
 
 /* ---- from JSON ---- */
+
+/* How many values the text has, if it is JSON: nothing else is between two of them. */
+static size_t count_values(const char *text, size_t len)
+{
+    size_t count = 1;
+    bool quoted = false;
+    for (size_t i = 0; i < len; i++) {
+        char c = text[i];
+        if (quoted) {
+            i += c == '\\';
+            quoted = c != '"';
+        } else {
+            quoted = c == '"';
+            count += c == ',' || c == '[' || c == '{';
+        }
+    }
+    return count;
+}
+
+json_t *ruc_value_parse(const char *text, size_t len, size_t flags, json_error_t *error)
+{
+    if (len > RUC_VALUE_PARSED && count_values(text, len) > RUC_VALUE_PARSED) {
+        *error = (json_error_t){.line = 1, .column = 1};
+        snprintf(error->text, sizeof error->text, "more than %d values", RUC_VALUE_PARSED);
+        return NULL;
+    }
+    return json_loadb(text, len, flags, error);
+}
 
 void ruc_value_push_json(lua_State *L, const json_t *value, bool nulls)
 {
@@ -327,6 +356,9 @@ static int write_value(lua_State *L, int index, writing_t *w, int depth)
     }
     if (++w->nodes > RUC_VALUE_NODES) {
         return ruc_why_set(why, RUC_EINVALID, "JSON: more than %d values", RUC_VALUE_NODES);
+    }
+    if (ruc_guard_over()) {
+        return ruc_why_set(why, RUC_ESCRIPT, "JSON: stopped while it was written");
     }
     index = lua_absindex(L, index);
     switch (lua_type(L, index)) {

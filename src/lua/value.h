@@ -17,6 +17,8 @@
 #define RUC_VALUE_NODES                                                                            \
     1000000 /* values in a value, those in tables counted as often as they are met */
 
+#define RUC_VALUE_PARSED 200000 /* values in a text of JSON that is read */
+
 /* Copies the value at `index` of `from` onto `to`'s stack: nil, booleans, numbers, strings, tables
  * of such (without metatables but the array mark), views of engines. Functions and other things
  * RAISE on `to` with what they are. Call it where `to` is protected. */
@@ -35,8 +37,13 @@ int ruc_value_push_owned(lua_State *L, json_t *value);
 json_t *ruc_value_to_json(lua_State *L, int index, bool nuls, ruc_why_t *why);
 
 /* Appends the JSON text of what is at `index`; views of engines as clients see them. 0,
- * RUC_EINVALID and `why`, RUC_ETOOBIG, UV_ENOMEM. Does not raise. */
+ * RUC_EINVALID and `why`, RUC_ETOOBIG, UV_ENOMEM; RUC_ESCRIPT when the budget is used up meanwhile:
+ * ruc_guard_check says so once what the caller holds is given back. Does not raise. */
 int ruc_value_write(lua_State *L, int index, ruc_buf_t *out, ruc_why_t *why);
+
+/* As json_loadb, for texts of somebody else's: one of more than RUC_VALUE_PARSED values is refused,
+ * as what it is made of is many times as large. `error` is filled in. */
+json_t *ruc_value_parse(const char *text, size_t len, size_t flags, json_error_t *error);
 
 /* Marks the table on top of the stack as a list. */
 void ruc_value_mark_array(lua_State *L);
