@@ -148,7 +148,8 @@ local ended_by_itself
 -- an intent that was not carried out: the same epoch is started again.
 local function begin(e, automatic)
   if not starts:take(e.id) then
-    local waits = ("waits for its turn: %d others are starting (limits.starts)"):format(starts.count)
+    local waits = ("waits for its turn: %d other%s starting (limits.starts)"):format(starts.count,
+      starts.count == 1 and " is" or "s are")
     if e.state == "Pending" and e.message:sub(1, 9) ~= waits:sub(1, 9) then
       write(e, { message = waits })
     end
@@ -632,6 +633,8 @@ local function attend(id)
   if not e or e.state ~= "Pending" or e.instance == "" then
     starts:give(id) -- it is up, or has ended
   end
+  starts:done(id, e and e.desired == "Running")
+  probes:done(id, e and e.state == "Running")
   if not fine then
     rucat.log.error("reconciling engine %s failed: %s", id, words_of(wait))
     driver.put(id, 5)
