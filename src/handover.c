@@ -280,20 +280,21 @@ static void say(const char *what)
 static bool too_often(int64_t now)
 {
     int64_t oldest = own.handover->times[RUC_HANDOVER_MOST - 1];
-    return oldest != 0 && now - oldest < RUC_HANDOVER_SPAN;
+    return oldest != 0 && oldest <= now && now - oldest < RUC_HANDOVER_SPAN;
 }
 
 void ruc_handover_stalled(bool on_loop)
 {
     ruc_guard_who_t who;
-    struct timespec now;
+    struct timespec now, wall;
     sigset_t none;
     if (own.handover == NULL) {
         return;
     }
-    clock_gettime(CLOCK_REALTIME, &now);
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    clock_gettime(CLOCK_REALTIME, &wall);
     ruc_guard_who(&who, on_loop);
-    write_report(&who, now.tv_sec);
+    write_report(&who, wall.tv_sec);
     if (too_often(now.tv_sec)) {
         say("rucat: the loop stood still for the fourth time within ten minutes "
             "(STATE_DIR/stall.json "

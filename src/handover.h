@@ -25,9 +25,10 @@ typedef struct ruc_handover {
     int http, console, lock, db_lock;           /* descriptors; -1 */
     bool remove;                                /* the state directory is private */
     char state_dir[PATH_MAX], db_dir[PATH_MAX]; /* "" */
-    int64_t times[RUC_HANDOVER_MOST];           /* of the last restarts, newest first; 0 none */
-    unsigned count;                             /* of all restarts of this process */
-    uint64_t digests[RUC_STALLED_MAX];          /* of script generations that did it; 0 none */
+    int64_t times[RUC_HANDOVER_MOST];  /* of the last restarts, seconds of CLOCK_BOOTTIME, newest
+                                        * first; 0 none */
+    unsigned count;                    /* of all restarts of this process */
+    uint64_t digests[RUC_STALLED_MAX]; /* of script generations that did it; 0 none */
 } ruc_handover_t;
 
 /* Reads what the one before has left, and takes it out of the environment. First thing in serve. */

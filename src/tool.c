@@ -167,6 +167,7 @@ static int run_tool(tool_t *tool)
     if (tool->app.client != NULL) {
         ruc_http_client_close(tool->app.client);
     }
+    ruc_job_close();
     ruc_guard_close();
     uv_run(&tool->loop, UV_RUN_DEFAULT);
     uv_loop_close(&tool->loop); /* a child that still runs keeps a handle: it is let go */
@@ -245,6 +246,7 @@ int ruc_cmd_check(const ruc_flags_t *flags)
         fprintf(stderr, "rucat: the watchdog cannot be started: scripts run without a bound\n");
     }
     ruc_scripts_check(&app, &report);
+    ruc_job_close();
     ruc_guard_close();
     int code = say_report(&report, flags->strict);
     ruc_load_report_free(&report);

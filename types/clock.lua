@@ -36,7 +36,8 @@ function rucat.clock.duration(text) end
 ---@return string
 function rucat.clock.uuid() end
 
----When an id of ours (an engine's, an event's: 26 characters, ULID) was made. Raises on other text.
----@param id string
+---When an id of ours (an engine's, an event's: 26 characters, ULID) was made; without one: the newest
+---id that this server knows of, which is ahead of the clock where that was set back. Raises on other text.
+---@param id? string
 ---@return number seconds since 1970
 function rucat.clock.id_time(id) end

@@ -16,7 +16,7 @@ local function stream(req, engine)
   local last = req.headers["last-event-id"]
   if last then
     local id, why = validate.cursor.read(last)
-    if id and rucat.clock.id_time(id) > rucat.clock.now() + 60 then
+    if id and rucat.clock.id_time(id) > math.max(rucat.clock.now(), rucat.clock.id_time()) + 60 then
       id, why = nil, "an event id from the future"
     end
     if not id then

@@ -78,7 +78,7 @@ rucat.clock.text([seconds]) -> "2026-11-23T01:02:03.456Z"
 rucat.clock.parse(text) -> seconds since 1970; nil, message, code
 rucat.clock.duration(text) -> seconds of "10ms", "30s", "5m", "2h", "1d"; nil, message, code
 rucat.clock.uuid() -> a random UUID
-rucat.clock.id_time(id) -> seconds since 1970 at which an id of ours was made]==],
+rucat.clock.id_time([id]) -> seconds since 1970 at which an id of ours (the newest) was made]==],
 
   ["rucat.fs"] = [==[
 rucat.fs.read(name) -> text; nil, message, code. Waits. Files below the script directories and

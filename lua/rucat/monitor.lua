@@ -9,6 +9,7 @@ local engines, driver, policy, clock = rucat.store.engines, rucat.driver, rucat.
 local null = rucat.json.null
 local context = require("rucat.context")
 local decide = require("rucat.decide")
+local moments = require("rucat.moments")
 local turns = require("rucat.turns")
 
 local HISTORY_MAX = 32
@@ -18,7 +19,8 @@ local MESSAGE_MAX = 8192 -- bytes
 -- Per engine: busy and again (one look at a time), probing, failures, next_probe and next_idle (when
 -- to ask again), used (when somebody used it last; these three on the monotonic clock), started (the
 -- epoch that this server started), answer, shipped and answer_epoch (the restart policy's, until
--- it is written).
+-- it is written), when (its times on the monotonic clock), counted (how long nobody has used it was
+-- counted before).
 local memory = {}
 
 local function mind(id)
@@ -27,7 +29,8 @@ local function mind(id)
     -- An engine that was there before this server: its first probe comes some time within the interval,
     -- so that those of a thousand that are adopted together are spread.
     local now, interval = clock.monotonic(), decide.health_numbers()
-    m = { failures = 0, next_probe = now + math.random() * math.min(interval, 10), next_idle = now, used = now }
+    m = { failures = 0, next_probe = now + math.random() * math.min(interval, 10), next_idle = now, used = now,
+      when = moments.new() }
     memory[id] = m
   end
   return m
@@ -148,7 +151,8 @@ local ended_by_itself
 -- an intent that was not carried out: the same epoch is started again.
 local function begin(e, automatic)
   if not starts:take(e.id) then
-    local waits = ("waits for its turn: %d others are starting (limits.starts)"):format(starts.count)
+    local waits = ("waits for its turn: %d other%s starting (limits.starts)"):format(starts.count,
+      starts.count == 1 and " is" or "s are")
     if e.state == "Pending" and e.message:sub(1, 9) ~= waits:sub(1, 9) then
       write(e, { message = waits })
     end
@@ -204,7 +208,7 @@ end
 local function came_up(e, seen)
   local m = mind(e.id)
   m.failures, m.next_probe = 0, 0
-  m.used, m.next_idle = clock.monotonic(), clock.monotonic()
+  m.used, m.next_idle, m.counted = clock.monotonic(), clock.monotonic(), false
   local at = seen.ready or clock.now()
   if seen.started then
     driver.count_start(math.max(0, at - seen.started))
@@ -268,13 +272,53 @@ local function exit_record(exit)
   }
 end
 
+-- The ends before, as the wall clock that policies see would have them if nobody had set it.
+local function past_of(e, m)
+  local list = e.history -- a table of our own each time
+  for _, past in ipairs(list) do
+    past.at = clock.now() - m.when:since(past.at)
+  end
+  return list
+end
+
+-- The longest wait there may be until next_start_at: what the policy had said.
+local function longest_wait(e)
+  return e.stopped_at and math.max(0, clock.parse(e.next_start_at) - clock.parse(e.stopped_at)) or 0
+end
+
+-- Places the times of a record that this server has not written.
+local function place_times(e)
+  local m, asked = mind(e.id), e.asked_at or e.created_at
+  if m.placed == asked then
+    return
+  end
+  m.placed = asked
+  m.when:since(asked)
+  if e.next_start_at then
+    m.when:since(e.next_start_at, longest_wait(e))
+  end
+  for _, past in ipairs(e.history) do
+    m.when:since(past.at)
+  end
+end
+
+-- Keeps of the times on the monotonic clock those that the record will have.
+local function keep_times(e, m, history, next_start_at)
+  local list = { e.asked_at or e.created_at, next_start_at }
+  for _, past in ipairs(history) do
+    list[#list + 1] = past.at
+  end
+  m.when:keep(list)
+end
+
 -- The driver has ended although it was wanted: the restart policy decides.
 function ended_by_itself(e, seen)
   local reason, message = cause(e, seen)
-  local now = clock.now()
-  local ended = seen.ended or now
+  local now, monotonic = clock.now(), clock.monotonic()
+  local ago = math.max(0, seen.ended_age or seen.ended and now - seen.ended or 0)
+  local ended = now - ago
   local up = e.state == "Running" or seen.ready ~= nil
-  local uptime = up and seen.ready and math.max(0, ended - seen.ready) or 0
+  local uptime = up and seen.ready and (seen.uptime or math.max(0, ended - seen.ready)) or 0
   local exit = {
     code = seen.exit.code, signal = seen.exit.signal, oom = seen.exit.oom,
     phase = up and "running" or "starting", uptime = uptime,
@@ -285,13 +329,14 @@ function ended_by_itself(e, seen)
   local m = mind(e.id)
   if not m.answer or m.answer_epoch ~= e.epoch then
     m.answer_epoch = e.epoch
-    m.answer, m.shipped = decide.restart(e, copy(e), exit, history)
+    m.answer, m.shipped = decide.restart(e, copy(e), exit, past_of(e, m))
   end
   local answer = m.answer
 
   table.insert(history, 1, { at = ended, uptime = uptime, exit = {
     code = exit.code, signal = exit.signal, oom = exit.oom, phase = exit.phase } })
   history[HISTORY_MAX + 1] = nil
+  m.when:put(ended, monotonic - ago)
 
   local changes = stopped(answer.reason or reason, message)
   changes.exit = exit_record(seen.exit)
@@ -305,6 +350,7 @@ function ended_by_itself(e, seen)
     local delay = answer.delay or 0
     changes.desired, changes.reason = "Running", "BackOff"
     changes.next_start_at = clock.text(now + delay)
+    m.when:put(changes.next_start_at, monotonic + delay)
     changes.message = reason .. ": " .. message
     note.message = ("restart in %.1f s after %s (%s)"):format(delay, reason, how(exit))
   else
@@ -312,6 +358,7 @@ function ended_by_itself(e, seen)
   end
   local after = write(e, changes, note)
   if after then
+    keep_times(e, m, history, answer.restart and changes.next_start_at or nil)
     m.answer = nil
   end
   return after
@@ -421,7 +468,7 @@ end
 
 -- Seconds since somebody asked for the start.
 local function age(e)
-  return math.max(0, clock.now() - clock.parse(e.asked_at or e.created_at))
+  return math.max(0, mind(e.id).when:since(e.asked_at or e.created_at))
 end
 
 -- The port of an endpoint on this machine.
@@ -439,10 +486,13 @@ local function activity_of(e, m)
     activity = { streams = port and rucat.tcp.connections(port) or 1 }
   end
   local now = clock.monotonic()
-  if activity.streams > 0 then
-    m.used = now
+  local idle_for = activity.idle_for or now - m.used
+  if m.counted then -- it grows as time goes by, no faster: whoever says more goes by a clock that was set
+    idle_for = math.min(idle_for, now - m.used)
   end
-  return { streams = activity.streams, idle_for = activity.idle_for or now - m.used, age = age(e) }
+  m.counted = m.counted or activity.idle_for ~= nil
+  m.used = activity.streams > 0 and now or now - idle_for
+  return { streams = activity.streams, idle_for = idle_for, age = age(e) }
 end
 
 -- Asks the idle policy, and stops the engine if it says so.
@@ -593,7 +643,7 @@ local function look_stopped(e)
   elseif outlived(e) then
     return
   elseif e.next_start_at then
-    local wait = clock.parse(e.next_start_at) - clock.now()
+    local wait = -mind(e.id).when:since(e.next_start_at, longest_wait(e))
     if wait > 0 then
       return e.ttl and math.min(wait, math.max(0.05, e.ttl - age(e))) or wait
     end
@@ -612,6 +662,7 @@ local function look(id)
     memory[id] = nil
     return
   end
+  place_times(e)
   if e.state == "Stopped" then
     return look_stopped(e)
   end
@@ -632,6 +683,8 @@ local function attend(id)
   if not e or e.state ~= "Pending" or e.instance == "" then
     starts:give(id) -- it is up, or has ended
   end
+  starts:done(id, e and e.desired == "Running")
+  probes:done(id, e and e.state == "Running")
   if not fine then
     rucat.log.error("reconciling engine %s failed: %s", id, words_of(wait))
     driver.put(id, 5)

@@ -4,7 +4,8 @@
 local spark_ui = {}
 
 -- Per engine: the application's id, how many executions of its list had ended and the id of the last
--- of those, so that each question asks for the newest only. Of this script generation.
+-- of those, so that each question asks for the newest only; when it was asked last and when the last one
+-- ended, on the monotonic clock. Of this script generation.
 local known, known_count = {}, 0
 local KNOWN_MAX = 10000
 local PAGE = 1000 -- as many as Spark keeps (spark.sql.ui.retainedExecutions)
@@ -59,7 +60,7 @@ function spark_ui.activity(engine)
     known[engine.id] = nil
     return nil
   end
-  local running, newest, ended = 0, app.newest or 0, math.max(0, app.ended - 1)
+  local running, newest, ended = 0, 0, math.max(0, app.ended - 1)
   for _, execution in ipairs(list) do
     local began = moment(execution.submissionTime) or 0
     if execution.status == "RUNNING" then
@@ -71,9 +72,18 @@ function spark_ui.activity(engine)
       end
     end
   end
-  app.ended, app.newest = ended, newest
-  local since = math.max(newest, moment(engine.started_at) or 0)
-  return { streams = running, idle_for = running > 0 and 0 or math.max(0, rucat.clock.now() - since) }
+  -- Spark's times are wall times. They count for what has happened since the last question, and no
+  -- further back: nothing else changes when somebody sets that clock.
+  local first, now = app.asked == nil, rucat.clock.monotonic()
+  if first then
+    newest = math.max(newest, moment(engine.started_at) or 0)
+  end
+  if first or ended > app.ended then
+    local ago = math.max(0, rucat.clock.now() - newest)
+    app.used = now - (first and ago or math.min(ago, now - app.asked))
+  end
+  app.ended, app.asked = ended, now
+  return { streams = running, idle_for = running > 0 and 0 or now - app.used }
 end
 
 return spark_ui

@@ -23,6 +23,9 @@ local ATTACKS = {
     local x <close> = setmetatable({}, { __close = function() while true do end end })
     coroutine.yield() end)
   coroutine.resume(co) coroutine.close(co)]],
+  after = "coroutine.wrap(function() end)() while true do end",
+  closed = [[local co = coroutine.create(function() coroutine.yield() end)
+    coroutine.resume(co) coroutine.close(co) while true do end]],
   close = [[local x <close> = setmetatable({}, { __close = function() while true do end end })
   local y <close> = setmetatable({}, { __close = function() while true do pcall(error) end end })
   error("x")]],
@@ -100,6 +103,24 @@ describe("a handler's budget of time", function()
       assert.are.equal(200, s:http("GET", "/v1/engines").status)
     end)
   end
+
+  it("leaves nothing behind that runs for ever when somebody else closes it", function()
+    s:scripts({ ["handlers/later.lua"] = [[
+return {
+  ["GET /begin"] = function()
+    kept = coroutine.create(function()
+      local x <close> = setmetatable({}, { __close = function() while true do end end })
+      while true do end
+    end)
+    coroutine.resume(kept)
+  end,
+  ["GET /later"] = function()
+    return 200, coroutine.status(kept) .. " " .. tostring(coroutine.close(kept))
+  end }]] })
+    assert.are.equal(200, (s:reload()))
+    assert.are.equal(500, s:http("GET", "/begin").status)
+    assert.are.equal("dead false", s:http("GET", "/later").body)
+  end)
 
   it("is told of in the log and in the metrics", function()
     local before = metric(s, 'rucat_script_stopped_total{kind="handler",budget="time"}')
@@ -268,6 +289,30 @@ describe("a policy that overstays", function()
     s:create({ name = "x", type = "loop" })
     local e = s:until_state("x", "Stopped", "TemplateError")
     assert.matches("budget of time", e.message, 1, true)
+  end)
+end)
+
+describe("the end of many that have something to close", function()
+  it("takes one budget, not one for each", function()
+    local s <close> = support.start({ config = { limits = { drain = 0.2 }, budgets = { handler = QUICK } }, scripts = {
+      ["handlers/many.lua"] = [[
+return { ["GET /many"] = function()
+  local x <close> = setmetatable({}, { __close = function() while true do end end })
+  rucat.timer.sleep(1000)
+end }]] } })
+    local before = metric(s, "process_open_fds")
+    for _ = 1, 200 do
+      rucat.timer.after(0, function()
+        rucat.http.request({ url = s.url .. "/many", timeout = 60 })
+      end)
+    end
+    support.eventually(function()
+      return metric(s, "process_open_fds") >= before + 200
+    end)
+    local began = rucat.clock.monotonic()
+    assert.are.equal(0, s:term(30).code)
+    local took = rucat.clock.monotonic() - began
+    assert.is_true(took < (support.sanitized and 9 or 3), ("it took %.1f s"):format(took)) -- 200 times 0.05 s is 10 s
   end)
 end)
 

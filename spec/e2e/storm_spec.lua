@@ -13,7 +13,7 @@ describe("drivers that crash all at once", function()
     local run = ("touch %s/$$; ls %s | wc -l >> %s/counts; sleep 0.1; rm %s/$$; echo up; exec sleep 1000"):format(
       dir, dir, s.dir, dir)
     for i = 1, COUNT do
-      s:create({ name = "e" .. i, config = { run = run, ready = "up" } })
+      s:create({ name = "e" .. i, config = { run = run, ready = "up", timeout = 100 } })
     end
     local function all_up(epoch)
       local _, page = s:json("GET", "/v1/engines?limit=1000&state=Running")

@@ -58,6 +58,13 @@ static void ulids_sort_in_the_order_they_are_made(void **state)
         assert_true(strcmp(last, next) < 0);
         memcpy(last, next, sizeof last);
     }
+    ruc_id_after("01a00000000000000000000000"); /* of long ago: nothing changes */
+    ruc_id_ulid(next);
+    assert_true(strcmp(last, next) < 0);
+    ruc_id_after("7zzz0000000000000000000000"); /* by a clock that was far ahead */
+    ruc_id_ulid(next);
+    assert_true(strcmp("7zzz0000000000000000000000", next) < 0);
+    assert_int_equal(ruc_id_newest_ms(), ruc_id_time_ms(next));
     assert_false(ruc_id_is_ulid("01k00000000000000000000000x"));
     assert_false(ruc_id_is_ulid("01K0000000000000000000000U"));
 }

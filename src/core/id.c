@@ -36,9 +36,10 @@ static bool raise_by_one(unsigned char bits[10])
     return true;
 }
 
+static uint64_t last_ms; /* of the newest one */
+
 const char *ruc_id_ulid(char out[RUC_ULID_SIZE])
 {
-    static uint64_t last_ms;
     static unsigned char bits[10];
     uint64_t now = (uint64_t)ruc_clock_wall_ms();
     if (now > last_ms) {
@@ -62,6 +63,28 @@ const char *ruc_id_ulid(char out[RUC_ULID_SIZE])
     }
     out[26] = '\0';
     return out;
+}
+
+void ruc_id_after(const char *ulid)
+{
+    uint64_t next = ruc_id_is_ulid(ulid) ? (uint64_t)ruc_id_time_ms(ulid) + 1 : 0;
+    if (next > last_ms) {
+        last_ms = next;
+    }
+}
+
+int64_t ruc_id_newest_ms(void)
+{
+    return (int64_t)last_ms;
+}
+
+int64_t ruc_id_time_ms(const char *ulid)
+{
+    int64_t ms = 0;
+    for (int i = 0; i < 10; i++) {
+        ms = ms * 32 + (strchr(alphabet, ulid[i]) - alphabet);
+    }
+    return ms;
 }
 
 bool ruc_id_is_ulid(const char *text)

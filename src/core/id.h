@@ -9,12 +9,24 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define RUC_ULID_SIZE 27 /* with the NUL */
 #define RUC_UUID_SIZE 37 /* with the NUL */
 
 /* Writes a new ULID; returns `out`. Loop thread only (it keeps the last one). */
 const char *ruc_id_ulid(char out[RUC_ULID_SIZE]);
+
+/* Those made from now on sort behind this one, which an earlier process made: also when the clock
+ * was set back in between. What is not a ULID is ignored. Loop thread only. */
+void ruc_id_after(const char *ulid);
+
+/* Wall milliseconds of the newest ULID made or known here; 0: none. Ahead of the clock where that
+ * was set back. Loop thread only. */
+int64_t ruc_id_newest_ms(void);
+
+/* Wall milliseconds that a ULID of ours carries. `ulid` must be one. */
+int64_t ruc_id_time_ms(const char *ulid);
 
 /* True when `text` has the shape of a ULID of ours. */
 bool ruc_id_is_ulid(const char *text);

@@ -23,7 +23,7 @@ static struct {
     uv_prepare_t prepare;
     atomic_bool closing;
     _Atomic uint64_t stall_ticks;
-    _Atomic uint64_t stalled_since; /* the busy_ns of a stall: what the signal is for; 0 */
+    _Atomic uint64_t stalled_since; /* `busy` of a stall: what the signal is for; 0 */
 } own;
 
 void ruc__watchdog_wake(void)
@@ -41,7 +41,7 @@ static void on_signal(int number)
     uint64_t since = atomic_load(&own.stalled_since);
     if (since == 0) {
         own.calls.overstayed();
-    } else if (since == atomic_load(&ruc__watchdog.busy_ns)) { /* it has not come back since */
+    } else if (since == atomic_load(&ruc__watchdog.busy)) { /* it has not come back since */
         own.calls.stalled(true);
         atomic_store(&own.stall_ticks, 0); /* still here: it cannot be helped */
     }
@@ -53,7 +53,7 @@ static void on_signal(int number)
 static void on_prepare(uv_prepare_t *handle)
 {
     (void)handle;
-    atomic_store_explicit(&ruc__watchdog.busy_ns, 0, memory_order_relaxed);
+    atomic_store_explicit(&ruc__watchdog.busy, 0, memory_order_relaxed);
 }
 
 static void sleep_a_tick(void)
@@ -76,19 +76,19 @@ static void sleep_long(uint64_t seen)
     }
 }
 
-/* The loop works since `busy_ns`: is that too long? Ticks are counted, not only time: a process
+/* The loop works since the slice `busy`: is that too long? Ticks are counted, not time: a process
  * that was stopped, or a machine that slept, has not stalled. */
-static void look_for_stall(uint64_t busy_ns)
+static void look_for_stall(uint64_t busy)
 {
     static uint64_t last, ticks;
     uint64_t most = atomic_load(&own.stall_ticks);
-    ticks = busy_ns != 0 && busy_ns == last ? ticks + 1 : 0;
-    last = busy_ns;
+    ticks = busy != 0 && busy == last ? ticks + 1 : 0;
+    last = busy;
     if (most == 0 || ticks < most || own.calls.stalled == NULL) {
         return;
     }
     if (ticks < most + PATIENCE_TICKS) {
-        atomic_store(&own.stalled_since, busy_ns);
+        atomic_store(&own.stalled_since, busy);
         pthread_kill(own.loop_thread, SIGURG);
     } else {
         own.calls.stalled(false);
@@ -103,13 +103,14 @@ static void *watch(void *arg)
     int idle = 0;
     while (!atomic_load(&own.closing)) {
         sleep_a_tick();
+        atomic_fetch_add_explicit(&ruc__watchdog.ticks, 1, memory_order_relaxed);
         uint64_t slice = atomic_load(&ruc__watchdog.slice);
-        uint64_t busy_ns = atomic_load(&ruc__watchdog.busy_ns);
+        uint64_t busy = atomic_load(&ruc__watchdog.busy);
         if (slice == last && (slice & 1) != 0) {
             pthread_kill(own.loop_thread, SIGURG);
         }
-        look_for_stall(busy_ns);
-        idle = slice == last && busy_ns == 0 ? idle + 1 : 0;
+        look_for_stall(busy);
+        idle = slice == last && busy == 0 ? idle + 1 : 0;
         last = slice;
         if (idle >= IDLE_TICKS) {
             sleep_long(slice);
@@ -160,7 +161,7 @@ void ruc_watchdog_stall(uint64_t ms)
 
 void ruc_watchdog_rest(void)
 {
-    atomic_store_explicit(&ruc__watchdog.busy_ns, 0, memory_order_relaxed);
+    atomic_store_explicit(&ruc__watchdog.busy, 0, memory_order_relaxed);
 }
 
 void ruc_watchdog_close(void)

@@ -40,26 +40,35 @@ void ruc_watchdog_close(void);
 /* What the loop tells; for the two functions below. */
 extern struct ruc__watchdog {
     bool open;
-    uint64_t count;           /* of slices */
-    _Atomic uint64_t slice;   /* 2n + 1: the nth is running; 2n: it is over */
-    _Atomic uint64_t busy_ns; /* when the loop began to work; 0: it polls, or nobody has said */
+    uint64_t count;         /* of slices */
+    _Atomic uint64_t slice; /* 2n + 1: the nth is running; 2n: it is over */
+    _Atomic uint64_t busy; /* the first slice since the loop has polled; 0: it polls, or was idle */
+    _Atomic uint64_t ticks; /* looks of the watchdog */
     atomic_bool asleep;
 } ruc__watchdog;
 
 void ruc__watchdog_wake(void);
 
-/* A slice begins, at `now_ns` of uv_hrtime. Slices do not nest. */
-static inline void ruc_watchdog_begin(uint64_t now_ns)
+/* How often the watchdog has looked: a slice that sees another number at its end than at its
+ * beginning was looked at. */
+static inline uint64_t ruc_watchdog_ticks(void)
+{
+    return atomic_load_explicit(&ruc__watchdog.ticks, memory_order_relaxed);
+}
+
+/* A slice begins. Slices do not nest. No clock is read. */
+static inline void ruc_watchdog_begin(void)
 {
     struct ruc__watchdog *dog = &ruc__watchdog;
     if (!dog->open) {
         return;
     }
-    if (atomic_load_explicit(&dog->busy_ns, memory_order_relaxed) == 0) {
-        atomic_store_explicit(&dog->busy_ns, now_ns, memory_order_relaxed);
+    dog->count++;
+    if (atomic_load_explicit(&dog->busy, memory_order_relaxed) == 0) {
+        atomic_store_explicit(&dog->busy, dog->count, memory_order_relaxed);
     }
     /* Seen before we look whether it sleeps: it looks again after it has said that it will. */
-    atomic_store(&dog->slice, 2 * ++dog->count + 1);
+    atomic_store(&dog->slice, 2 * dog->count + 1);
     if (atomic_load(&dog->asleep)) {
         ruc__watchdog_wake();
     }

@@ -90,6 +90,7 @@ static void over(process_t *p, const char *why)
     seen->phase = RUC_SEEN_ENDED;
     seen->kill_incomplete = false;
     seen->ended_ms = ruc_clock_wall_ms();
+    seen->ended_mono_ms = (int64_t)ruc_clock_mono_ms();
     if (seen->why[0] == '\0') {
         snprintf(seen->why, sizeof seen->why, "%s", why);
     }
@@ -307,6 +308,24 @@ static void connect_now(process_t *p)
     ruc_rpc_connect(p->client, path);
 }
 
+/* Is the status of another boot of this machine? Its CLOCK_BOOTTIME then says nothing now. */
+static bool of_another_boot(const json_t *status)
+{
+    char boot_id[RUC_BOOT_ID_SIZE];
+    const char *booted = json_string_value(json_object_get(status, "boot_id"));
+    return booted != NULL && ruc_proc_boot_id(boot_id) == 0 && strcmp(booted, boot_id) != 0;
+}
+
+/* What the file of a helper that is gone says. */
+static int read_seen(ruc_seen_t *seen, const json_t *status)
+{
+    int rc = ruc_seen_from_status(seen, status);
+    if (rc == 0 && of_another_boot(status)) {
+        seen->ready_mono_ms = seen->ended_mono_ms = 0;
+    }
+    return rc;
+}
+
 /* There is no helper, and it did not say "ended". */
 static void helper_is_gone(process_t *p, const ruc_run_look_t *look)
 {
@@ -319,20 +338,16 @@ static void helper_is_gone(process_t *p, const ruc_run_look_t *look)
         }
         return;
     }
-    bool trace = look->status != NULL && ruc_seen_from_status(seen, look->status) == 0;
-    char boot_id[RUC_BOOT_ID_SIZE];
-    const char *booted = json_string_value(json_object_get(look->status, "boot_id"));
+    bool trace = look->status != NULL && read_seen(seen, look->status) == 0;
     if (!trace && !p->ours) {
         p->state = IDLE; /* a start may come */
         seen->phase = RUC_SEEN_NONE;
         tell(p);
         return;
     }
-    bool restarted =
-        booted != NULL && ruc_proc_boot_id(boot_id) == 0 && strcmp(booted, boot_id) != 0;
-    over(p, restarted    ? "the machine was restarted"
-            : p->gave_up ? "rucat-engine did not answer and was killed"
-                         : "rucat-engine was killed");
+    over(p, of_another_boot(look->status) ? "the machine was restarted"
+            : p->gave_up                  ? "rucat-engine did not answer and was killed"
+                                          : "rucat-engine was killed");
 }
 
 /* A helper of an earlier life of this process (it executed itself anew) is still its child. */
@@ -365,7 +380,7 @@ static void on_looked(uv_work_t *work, int status)
             see_to_reaping(p, look.status);
             connect_now(p);
         } else if (phase != NULL && strcmp(phase, "ended") == 0 &&
-                   ruc_seen_from_status(&p->base.seen, look.status) == 0) {
+                   read_seen(&p->base.seen, look.status) == 0) {
             p->state = OVER;
             tell(p);
         } else {

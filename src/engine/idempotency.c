@@ -13,7 +13,7 @@
 typedef struct entry {
     char digest[40];
     char engine[27]; /* "": under way */
-    int64_t at_ms;
+    int64_t at_ms;   /* by now_ms: what is set at the wall clock makes no key older */
     UT_hash_handle hh;
     char key[];
 } entry_t;
@@ -29,6 +29,11 @@ void ruc_idempotency_digest(const char *body, size_t len, char out[40])
         hash = (hash ^ (unsigned char)body[i]) * 1099511628211u;
     }
     snprintf(out, 40, "%016" PRIx64 "-%zu", hash, len);
+}
+
+static int64_t now_ms(void)
+{
+    return (int64_t)ruc_clock_mono_ms();
 }
 
 static entry_t *find(ruc_idempotency_t *keys, const char *key)
@@ -76,18 +81,18 @@ static entry_t *add(ruc_idempotency_t *keys, const char *key, const char *digest
 ruc_idempotency_t *ruc_idempotency_new(const ruc_table_t *table)
 {
     ruc_idempotency_t *keys = calloc(1, sizeof *keys);
-    int64_t now = ruc_clock_wall_ms();
+    int64_t now = now_ms(), wall = ruc_clock_wall_ms();
     for (size_t i = 0; keys != NULL && i < ruc_table_count(table); i++) {
         ruc_record_t *record = ruc_table_at(table, i);
         json_t *kept = ruc_record_field(record, "idempotency");
         const char *key = json_string_value(json_object_get(kept, "key"));
         const char *digest = json_string_value(json_object_get(kept, "digest"));
-        int64_t at_ms = json_integer_value(json_object_get(kept, "at_ms"));
-        if (key == NULL || digest == NULL || at_ms < now - RUC_IDEMPOTENCY_MS ||
+        int64_t age_ms = wall - json_integer_value(json_object_get(kept, "at_ms"));
+        if (key == NULL || digest == NULL || age_ms > RUC_IDEMPOTENCY_MS ||
             find(keys, key) != NULL || !make_room(keys, now)) {
             continue;
         }
-        entry_t *entry = add(keys, key, digest, at_ms);
+        entry_t *entry = add(keys, key, digest, age_ms > 0 ? now - age_ms : now);
         if (entry != NULL) {
             snprintf(entry->engine, sizeof entry->engine, "%s", record->id);
         }
@@ -106,7 +111,7 @@ void ruc_idempotency_free(ruc_idempotency_t *keys)
 ruc_claim_t ruc_idempotency_claim(ruc_idempotency_t *keys, const char *key, const char *digest,
                                   char engine[27])
 {
-    int64_t now = ruc_clock_wall_ms();
+    int64_t now = now_ms();
     entry_t *entry = find(keys, key);
     if (entry != NULL && entry->engine[0] != '\0' && entry->at_ms < now - RUC_IDEMPOTENCY_MS) {
         drop(keys, entry);

@@ -76,6 +76,8 @@ int ruc_seen_from_status(ruc_seen_t *seen, const json_t *status)
     seen->started_ms = number(status, "started_ms", 0);
     seen->ready_ms = number(status, "ready_ms", 0);
     seen->ended_ms = number(status, "ended_ms", 0);
+    seen->ready_mono_ms = number(status, "ready_mono_ms", 0);
+    seen->ended_mono_ms = number(status, "ended_mono_ms", 0);
     seen->exit = exit_of(json_object_get(status, "exit"));
     seen->timed_out = json_is_true(json_object_get(status, "timed_out"));
     seen->kill_incomplete = json_is_true(json_object_get(status, "kill_incomplete"));

@@ -31,6 +31,7 @@ typedef struct ruc_seen {
     int pid;                                /* of the driver; 0: none */
     int port, ui_port;                      /* 0: none */
     int64_t started_ms, ready_ms, ended_ms; /* wall; 0: not (yet) */
+    int64_t ready_mono_ms, ended_mono_ms;   /* ruc_clock_mono_ms; 0: not (yet), or not known */
     ruc_exit_t exit;
     bool timed_out;        /* it was not ready in time */
     bool kill_incomplete;  /* ten seconds of SIGKILL did not empty its tree; it goes on */

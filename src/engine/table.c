@@ -192,7 +192,7 @@ static void flushed(void *arg, int rc)
 void ruc_table_beat(ruc_table_t *table, const char *id, int64_t wall_ms)
 {
     entry_t *entry = ruc__table_entry(table, id);
-    if (entry != NULL && wall_ms > entry->beat_ms) {
+    if (entry != NULL && wall_ms != entry->beat_ms) {
         entry->beat_ms = wall_ms;
         entry->beat_new = true;
     }

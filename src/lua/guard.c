@@ -18,8 +18,8 @@
 #include "core/watchdog.h"
 #include "lua/vm.h"
 
-#define COUNT 1000        /* instructions between two looks, once it is armed */
-#define UNSEEN_NS 5000000 /* the most that a slice is charged by the clock on the wall */
+#define COUNT 1000      /* instructions between two looks, once it is armed */
+#define TICK_NS 5000000 /* what a slice is charged that saw the watchdog look */
 #define SLACK                                                                                      \
     (128u * 1024) /* bytes: for the error that ends what has used up its memory, and for           \
                      small work in a state that is full */
@@ -381,11 +381,11 @@ void ruc_guard_enter(ruc_scope_t *scope, ruc_vm_t *vm, lua_State *L, ruc_account
     scope->cpu_ns = 0;
     guard.running = NULL; /* the signal does nothing until all is in place */
     if (guard.depth++ == 0) {
-        scope->began_ns = uv_hrtime();
-        if (account != NULL && account->ns > UNSEEN_NS) {
+        scope->ticks = ruc_watchdog_ticks();
+        if (account != NULL && account->ns >= TICK_NS) {
             scope->cpu_ns = cpu_ns();
         }
-        ruc_watchdog_begin(scope->began_ns);
+        ruc_watchdog_begin();
     } else if (guard.armed) {
         settle();
     }
@@ -407,17 +407,15 @@ void ruc_guard_enter(ruc_scope_t *scope, ruc_vm_t *vm, lua_State *L, ruc_account
     }
 }
 
-/* What this slice has taken by the clocks, when it was not armed. */
+/* What this slice has taken, when it was not armed: by the clock if it was asked at the beginning,
+ * else by whether the watchdog has looked meanwhile. */
 static void charge_unseen(const ruc_scope_t *scope)
 {
-    uint64_t spent;
     if (scope->cpu_ns != 0) {
-        spent = cpu_ns() - scope->cpu_ns;
-    } else {
-        spent = uv_hrtime() - scope->began_ns;
-        spent = spent < UNSEEN_NS ? spent : UNSEEN_NS;
+        scope->account->ns += cpu_ns() - scope->cpu_ns;
+    } else if (scope->ticks != ruc_watchdog_ticks()) {
+        scope->account->ns += TICK_NS;
     }
-    scope->account->ns += spent;
 }
 
 void ruc_guard_leave(ruc_scope_t *scope)

@@ -10,8 +10,9 @@
  * In normal running nothing is hooked or counted. Only when the watchdog (core/watchdog.h) finds a
  * slice that has run for two of its ticks, its signal sets a count hook on the coroutine that runs
  * innermost; from there on the CPU time of this thread and the instructions are charged. What ran
- * before (at most two ticks) is charged to the job by the clock on the wall when its slice ends, if
- * at all. Memory is watched by the allocator (vm.c), which compares with one number.
+ * before (at most two ticks) is charged by chance: a slice that saw one tick has taken 5 ms, and
+ * from then on its job pays for the exact clock. Memory is watched by the allocator (vm.c), which
+ * compares with one number.
  *
  * Loop thread only, but for what says otherwise. docs/architecture.md tells why it is so. */
 #ifndef RUC_LUA_GUARD_H
@@ -83,7 +84,7 @@ typedef struct ruc_scope {
     ruc_account_t *account, *outer;
     lua_State *running;
     size_t limit;
-    uint64_t began_ns, cpu_ns;
+    uint64_t ticks, cpu_ns;
 } ruc_scope_t;
 
 /* Opens a scope for code on `L`. `account` NULL: without a budget, seen by the stall watchdog only.

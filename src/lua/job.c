@@ -281,7 +281,11 @@ static ruc_account_t *account_of(ruc_job_t *job)
 static void close_pending(ruc_job_t *job)
 {
     ruc_scope_t scope;
-    ruc_guard_enter(&scope, job->vm, job->co, account_of(job));
+    ruc_account_t *account = account_of(job);
+    if (account != NULL && job->vm->closer != NULL) {
+        account = job->vm->closer;
+    }
+    ruc_guard_enter(&scope, job->vm, job->co, account);
     lua_resetthread(job->co);
     ruc_guard_leave(&scope);
 }

@@ -4,7 +4,6 @@
  *     rucat.log.info("it is " .. rucat.clock.text())
  */
 #include <lauxlib.h>
-#include <string.h>
 
 #include "core/clock.h"
 #include "core/id.h"
@@ -52,18 +51,12 @@ static int clock_duration(lua_State *L)
     return 1;
 }
 
-/* The time that an id of ours (a ULID) carries: Crockford's base 32, 10 characters of milliseconds.
- */
+/* The time that an id of ours (a ULID) carries; without one: that of the newest there is. */
 static int clock_id_time(lua_State *L)
 {
-    static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
-    const char *id = luaL_checkstring(L, 1);
-    luaL_argcheck(L, ruc_id_is_ulid(id), 1, "not an id");
-    int64_t ms = 0;
-    for (int i = 0; i < 10; i++) {
-        ms = ms * 32 + (strchr(digits, id[i]) - digits);
-    }
-    lua_pushnumber(L, (lua_Number)ms / 1000.0);
+    const char *id = luaL_optstring(L, 1, NULL);
+    luaL_argcheck(L, id == NULL || ruc_id_is_ulid(id), 1, "not an id");
+    lua_pushnumber(L, (lua_Number)(id == NULL ? ruc_id_newest_ms() : ruc_id_time_ms(id)) / 1000.0);
     return 1;
 }
 

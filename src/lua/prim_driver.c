@@ -78,7 +78,7 @@ static int driver_seen(lua_State *L)
         lua_pushnil(L);
         return 1;
     }
-    lua_createtable(L, 0, 12);
+    lua_createtable(L, 0, 14);
     lua_pushstring(L, ruc_seen_name(seen->phase));
     lua_setfield(L, -2, "phase");
     lua_pushinteger(L, (lua_Integer)seen->epoch);
@@ -88,6 +88,13 @@ static int driver_seen(lua_State *L)
     set_number(L, "started", (double)seen->started_ms / 1000);
     set_number(L, "ready", (double)seen->ready_ms / 1000);
     set_number(L, "ended", (double)seen->ended_ms / 1000);
+    if (seen->ended_mono_ms != 0) {
+        set_number(L, "ended_age",
+                   0.001 + (double)((int64_t)ruc_clock_mono_ms() - seen->ended_mono_ms) / 1000);
+    }
+    if (seen->ready_mono_ms != 0 && seen->ended_mono_ms >= seen->ready_mono_ms) {
+        set_number(L, "uptime", 0.001 + (double)(seen->ended_mono_ms - seen->ready_mono_ms) / 1000);
+    }
     if (seen->beat_mono_ms != 0) {
         set_number(L, "beat_age",
                    0.001 + (double)(ruc_clock_mono_ms() - seen->beat_mono_ms) / 1000);

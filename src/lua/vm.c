@@ -176,9 +176,14 @@ void ruc_vm_close(ruc_vm_t *vm)
     }
     RUC_MUST(vm->current == NULL);
     vm->retired = false;
+    /* Each may have something to close (__close), and there may be thousands of them. */
+    ruc_account_t closer;
+    ruc_account_init(&closer, RUC_BUDGET_HANDLER, "what is ended", vm);
+    vm->closer = &closer;
     while (vm->jobs != NULL) {
         ruc_job_cancel(vm->jobs);
     }
+    vm->closer = NULL;
     ruc_timers_stop(vm);
     ruc__job_drop_idle(vm);
     vm->closing = true; /* finalizers run now, and may call what they like */

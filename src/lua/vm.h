@@ -19,6 +19,7 @@
 typedef enum { RUC_VM_SYSTEM, RUC_VM_OPERATOR, RUC_VM_TOOL, RUC_VM_CONSOLE } ruc_vm_kind_t;
 
 struct ruc_job;
+struct ruc_account;
 
 typedef struct ruc_vm {
     lua_State *L; /* the main thread: a scratch stack, never resumed */
@@ -38,9 +39,10 @@ typedef struct ruc_vm {
     struct ruc_pace *paces; /* what has to wait because it has taken long (pace.h) */
     struct ruc_job *idle;   /* ended jobs whose coroutines wait for work */
     unsigned idle_count;
-    bool retired;              /* closes when job_count is 0 */
-    bool closing;              /* its finalizers run: nothing may be begun */
-    void (*closed)(void *arg); /* told when it is gone; may be NULL */
+    struct ruc_account *closer; /* while it closes: what all its jobs may use together to do so */
+    bool retired;               /* closes when job_count is 0 */
+    bool closing;               /* its finalizers run: nothing may be begun */
+    void (*closed)(void *arg);  /* told when it is gone; may be NULL */
     void *arg;
     struct ruc_timer *timers; /* of rucat.timer; cancelled at the end */
     uint64_t generation;      /* of an operator's state */

@@ -121,6 +121,7 @@ static void on_ready(void *arg)
     }
     h->status.phase = RUC_RE_READY;
     h->status.ready_ms = ruc_clock_wall_ms();
+    h->status.ready_mono_ms = (int64_t)ruc_clock_mono_ms();
     changed(h);
 }
 
@@ -193,6 +194,7 @@ static void end(helper_t *h)
     h->status.phase = RUC_RE_ENDED;
     h->status.kill_incomplete = false;
     h->status.ended_ms = ruc_clock_wall_ms();
+    h->status.ended_mono_ms = (int64_t)ruc_clock_mono_ms();
     ruc_re_status_save(&h->status, true);
     push_status(h);
     h->done = true;

@@ -72,7 +72,9 @@ json_t *ruc_re_status_json(const ruc_re_status_t *s)
     if (json != NULL &&
         (json_object_set_new(json, "cgroup",
                              s->cgroup[0] == '\0' ? json_null() : text_json(s->cgroup)) != 0 ||
-         json_object_set_new(json, "kill_took_ms", json_integer(s->kill_took_ms)) != 0)) {
+         json_object_set_new(json, "kill_took_ms", json_integer(s->kill_took_ms)) != 0 ||
+         json_object_set_new(json, "ready_mono_ms", json_integer(s->ready_mono_ms)) != 0 ||
+         json_object_set_new(json, "ended_mono_ms", json_integer(s->ended_mono_ms)) != 0)) {
         json_decref(json);
         json = NULL;
     }

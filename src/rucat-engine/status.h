@@ -32,6 +32,7 @@ typedef struct ruc_re_status {
     ruc_proc_id_t helper, driver; /* driver.pid 0: none */
     int port, ui_port;
     int64_t started_ms, ready_ms, ended_ms; /* wall, 0: not yet */
+    int64_t ready_mono_ms, ended_mono_ms;   /* the same by CLOCK_BOOTTIME, which nobody sets */
     char cgroup[RUC_CGROUP_PATH_SIZE];      /* of the driver; "": none */
     bool has_exit;
     int exit_code; /* -1: ended by a signal */

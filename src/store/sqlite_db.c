@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/id.h"
 #include "core/log.h"
 #include "store/sqlite.h"
 
@@ -247,6 +248,22 @@ static int open_handle(ruc__sqlite_t *db, const char *path)
     return code;
 }
 
+/* New ids must sort behind those there are, whatever the clock says now: events are paged and
+ * followed in the order of their ids. */
+static int go_on(ruc__sqlite_t *db, const char *path, ruc_why_t *why)
+{
+    sqlite3_stmt *statement = NULL;
+    int code = sqlite3_prepare_v2(db->handle,
+                                  "SELECT max(coalesce((SELECT max(id) FROM event), ''), "
+                                  "coalesce((SELECT max(id) FROM engine), ''))",
+                                  -1, &statement, NULL);
+    if (code == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW) {
+        ruc_id_after((const char *)sqlite3_column_text(statement, 0));
+    }
+    code = sqlite3_finalize(statement);
+    return code == SQLITE_OK ? prepare(db, path, why) : explain(db, code, path, why);
+}
+
 /* Looks before it changes anything: another program's file is left as it is. */
 static int open_locked(ruc__sqlite_t *db, const char *path, ruc_why_t *why)
 {
@@ -275,7 +292,7 @@ static int open_locked(ruc__sqlite_t *db, const char *path, ruc_why_t *why)
         return explain(db, code, path, why);
     }
     rc = check_schema(db, path, why);
-    return rc < 0 ? rc : prepare(db, path, why);
+    return rc < 0 ? rc : go_on(db, path, why);
 }
 
 int ruc__sqlite_open(ruc__sqlite_t *db, const ruc_store_config_t *config, ruc_why_t *why)
