@@ -316,6 +316,38 @@ end }]] } })
   end)
 end)
 
+describe("many files that require a module with an endless loop", function()
+  it("are given up with the first, and the API goes on", function()
+    local s <close> = support.start({ config = { limits = { stall = 3 } } })
+    local files = { ["common.lua"] = "while true do end" }
+    for i = 1, 20 do
+      files[("handlers/h%02d.lua"):format(i)] = ("require('common') return { ['GET /h%d'] = function() end }"):format(i)
+    end
+    s:scripts(files)
+    local status, report = s:reload()
+    assert.are.equal(422, status)
+    assert.matches("common.lua:1: stopped: its budget", report.detail, 1, true)
+    local tried = select(2, report.detail:gsub("common.lua:1: stopped", ""))
+    assert.are.equal(1, tried, report.detail)
+    assert.matches("handlers/h02.lua: not tried, as %d+ of %d+ files: loading took too long", report.detail)
+    assert.are.equal(200, (s:http("GET", "/v1/engines")).status)
+    assert.is_nil(s:output():find("held the loop up", 1, true))
+    files["common.lua"] = "return {}"
+    s:scripts(files)
+    assert.are.equal(200, (s:reload()))
+    for i = 1, 20 do
+      files[("handlers/h%02d.lua"):format(i)] =
+        ("return { self_test = function() while true do end end, ['GET /h%d'] = function() end }"):format(i)
+    end
+    s:scripts(files)
+    status, report = s:reload()
+    assert.are.equal(422, status)
+    assert.matches("h01.lua:1: stopped: its budget of %a+, .- %(self_test%)\nthe self%-tests after it were not run",
+      report.detail)
+    assert.is_nil(s:output():find("held the loop up", 1, true))
+  end)
+end)
+
 describe("loading", function()
   it("is bounded: a file that loops is refused by name and changes nothing", function()
     local s <close> = support.start({ config = { budgets = { load = QUICK } } })

@@ -1,4 +1,6 @@
-/* generation.c - see generation.h. Loading goes on after an error, so that one run tells of all. */
+/* generation.c - see generation.h. Loading goes on after an error, so that one run tells of all;
+ * but the loop waits meanwhile, so not after a file that used up its time, such as the first of
+ * many that require a module with an endless loop. */
 #include "lua/generation.h"
 
 #include <ctype.h>
@@ -11,6 +13,7 @@
 #include "core/log.h"
 #include "core/utf8.h"
 #include "lua/env.h"
+#include "lua/guard.h"
 #include "lua/job.h"
 #include "lua/selftest.h"
 #include "lua/state.h"
@@ -424,7 +427,8 @@ static bool below(const char *name, const char *folder)
     return strncmp(name, folder, len) == 0;
 }
 
-static void load_file(loading_t *loading)
+/* `*ns`: the time that all of them took. False: there is none left for those that come after it. */
+static bool load_file(loading_t *loading, uint64_t *ns)
 {
     const char *name = loading->file->name;
     lua_CFunction loader = load_module;
@@ -437,7 +441,9 @@ static void load_file(loading_t *loading)
         loader = load_template;
     }
     ruc_vm_t *vm = loading->generation->vm;
-    if (ruc_guard_protect(vm, RUC_BUDGET_LOAD, name, loader, loading, &why) < 0) {
+    ruc_account_t account;
+    ruc_account_init(&account, RUC_BUDGET_LOAD, name, vm);
+    if (ruc_guard_run(vm, &account, loader, loading, &why) < 0) {
         char text[sizeof why.text + 256];
         bool told =
             strstr(why.text, ".lua") != NULL; /* an error object, or no memory, is no place */
@@ -446,6 +452,24 @@ static void load_file(loading_t *loading)
         add_error(loading->report, text);
     }
     lua_settop(vm->L, 0);
+    return ruc_guard_go_on(&account, ns);
+}
+
+static void load_files(ruc_generation_t *generation, ruc_load_report_t *report)
+{
+    uint64_t ns = 0;
+    size_t i = 0, count = generation->files.count;
+    for (bool go_on = true; go_on && i < count; i++) {
+        loading_t loading = {generation, &generation->files.files[i], report};
+        go_on = load_file(&loading, &ns);
+    }
+    if (i < count) {
+        char text[4400];
+        snprintf(text, sizeof text,
+                 "%s: not tried, as %zu of %zu files: loading took too long (budgets.load)",
+                 generation->files.files[i].path, count - i, count);
+        add_error(report, text);
+    }
 }
 
 /* ---- whole ---- */
@@ -523,10 +547,7 @@ ruc_generation_t *ruc_generation_new(ruc_app_t *app, ruc_fileset_t *files, uint6
     if (ruc_vm_protect(generation->vm, make_tables, generation, &why) < 0) {
         add_error(report, why.text);
     }
-    for (size_t i = 0; i < generation->files.count; i++) {
-        loading_t loading = {generation, &generation->files.files[i], report};
-        load_file(&loading);
-    }
+    load_files(generation, report);
     ruc_state_forget_load();
     if (report->error_count == 0) {
         ruc_selftest_run(generation->vm, self_test_failed, report);

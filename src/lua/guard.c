@@ -466,6 +466,23 @@ int ruc_guard_protect(ruc_vm_t *vm, ruc_budget_t kind, const char *what, lua_CFu
     return rc;
 }
 
+int ruc_guard_run(ruc_vm_t *vm, ruc_account_t *account, lua_CFunction fn, void *arg, ruc_why_t *why)
+{
+    ruc_scope_t scope;
+    ruc_guard_enter(&scope, vm, vm->L, account);
+    int rc = ruc_vm_protect(vm, fn, arg, why);
+    ruc_guard_leave(&scope);
+    return rc;
+}
+
+bool ruc_guard_go_on(const ruc_account_t *last, uint64_t *ns)
+{
+    uint64_t most = guard.budgets[last->kind].ns;
+    *ns += last->ns;
+    return last->stopped != RUC_STOP_TIME && last->stopped != RUC_STOP_INSTRUCTIONS &&
+           (most == 0 || *ns < 2 * most);
+}
+
 lua_State *ruc_guard_switch(lua_State *co)
 {
     lua_State *before = guard.running;

@@ -97,6 +97,16 @@ void ruc_guard_leave(ruc_scope_t *scope);
 int ruc_guard_protect(struct ruc_vm *vm, ruc_budget_t kind, const char *what, lua_CFunction fn,
                       void *arg, ruc_why_t *why);
 
+/* The same on an account of the caller's, which tells afterwards what was used and whether it was
+ * stopped. */
+int ruc_guard_run(struct ruc_vm *vm, ruc_account_t *account, lua_CFunction fn, void *arg,
+                  ruc_why_t *why);
+
+/* May more of the kind be run without a turn of the loop, after `last` and what `*ns` says came
+ * before it? Adds to `*ns`. No: when `last` was stopped for its time or its instructions, or all
+ * took twice the budget of one. */
+bool ruc_guard_go_on(const ruc_account_t *last, uint64_t *ns);
+
 /* For whoever resumes: `co` runs from now on; gives the one that ran before, to be put back. */
 lua_State *ruc_guard_switch(lua_State *co);
 void ruc_guard_back(lua_State *before);

@@ -35,11 +35,21 @@ void ruc__scripts_unread(const ruc_fileset_t *files, const ruc_why_t *why,
     report->error_count += told ? files->problem_count : 1;
 }
 
+/* Not of the shipped library, which is used where more names are known; a kept generation has a
+ * copy of it. */
 size_t ruc__scripts_warn(ruc_app_t *app, const ruc_fileset_t *files, const ruc_names_t *known,
                          ruc_buf_t *out)
 {
-    char library[4096];
-    snprintf(library, sizeof library, "%s/rucat/", app->lua_dir);
+    const char *kept = app->scripts == NULL ? NULL : app->scripts->saved_dir;
+    const char *first = files->count == 0 ? "" : files->files[0].path;
+    size_t len = kept == NULL ? 0 : strlen(kept);
+    char library[4200];
+    if (len > 0 && strncmp(first, kept, len) == 0 && first[len] == '/') { /* all are in KEPT/N */
+        int root = (int)(len + 1 + strcspn(first + len + 1, "/"));
+        snprintf(library, sizeof library, "%.*s/rucat/", root, first);
+    } else {
+        snprintf(library, sizeof library, "%s/rucat/", app->lua_dir);
+    }
     return ruc_globals_warn(files, known, library, out);
 }
 

@@ -89,14 +89,21 @@ static int run_one(lua_State *L)
 void ruc_selftest_run(ruc_vm_t *vm, void (*told)(void *arg, const char *text), void *arg)
 {
     ruc_why_t why;
+    ruc_account_t account;
+    uint64_t ns = 0;
     running_t running = {.number = 1};
-    for (; !running.over; running.number++) {
+    for (bool go_on = true; go_on && !running.over; running.number++) {
         running.text[0] = '\0';
         int top = lua_gettop(vm->L);
-        int rc = ruc_guard_protect(vm, RUC_BUDGET_LOAD, "a self-test", run_one, &running, &why);
+        ruc_account_init(&account, RUC_BUDGET_LOAD, "a self-test", vm);
+        int rc = ruc_guard_run(vm, &account, run_one, &running, &why);
         lua_settop(vm->L, top);
         if (rc < 0 || running.text[0] != '\0') {
             told(arg, rc < 0 ? why.text : running.text);
+        }
+        go_on = ruc_guard_go_on(&account, &ns);
+        if (!go_on && !running.over) {
+            told(arg, "the self-tests after it were not run: they take too long (budgets.load)");
         }
     }
 }
