@@ -85,8 +85,8 @@ static void on_worked(uv_work_t *request, int status)
     ruc_rescue_t *r = request->data;
     (void)status; /* never cancelled */
     r->working = false;
+    say(r); /* also when it helped at once, and it is over */
     if (!r->ended) {
-        say(r);
         r->killed = r->killed || (r->step == KILL && r->rc == 0);
         wait_for(r, r->step == STOP_DRIVER && r->rc == 0 ? grace_of(r)
                     : r->step == KILL                    ? AFTER_KILL_MS
