@@ -3,8 +3,8 @@
 # policy in Lua, this tree against COMMIT (default: the last one without budgets), and what one call
 # of a policy costs.
 #
-# Both are built from their own tree, serve on core 0 and take turns; the least disturbed round of
-# each counts. CPU microseconds are utime + stime of the server's process over the answers. As other
+# Both are built from their own tree, serve on core 0 and take turns; the median of each one's rounds
+# counts. CPU microseconds are utime + stime of the server's process over the answers. As other
 # work on the machine moves those by more than what is looked for, instructions in user mode are
 # counted too (by valgrind): those are the same each time.
 set -u
@@ -106,10 +106,10 @@ instructions() {
     done | awk 'NR == 1 { a = $1 } NR == 2 { printf "%d\n", ($1 - a) / 3000 }'
 }
 
-least() { sort -g "$1" | head -n 1; }
+median() { sort -g "$1" | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 now_count=$(instructions now) before_count=$(instructions before)
-now_cpu=$(least "$work/now.cpu") before_cpu=$(least "$work/before.cpu")
-now_policy=$(least "$work/now.policy") before_policy=$(least "$work/before.policy")
+now_cpu=$(median "$work/now.cpu") before_cpu=$(median "$work/before.cpu")
+now_policy=$(median "$work/now.policy") before_policy=$(median "$work/before.policy")
 printf '| what | with budgets | without (%s) | ratio |\n|---|---|---|---|\n' "$commit"
 printf '| CPU us per request through a Lua handler and the auth policy | %s | %s | %s |\n' "$now_cpu" "$before_cpu" \
     "$(awk -v a="$now_cpu" -v b="$before_cpu" 'BEGIN { printf "%.3fx", a / b }')"
