@@ -122,7 +122,15 @@ void ruc__scripts_error(ruc_scripts_t *scripts, const char *text)
 {
     free(scripts->last_error);
     scripts->last_error = text == NULL ? NULL : strdup(text);
+    if (scripts->error != NULL) {
+        ruc_metrics_remove(scripts->error);
+        scripts->error = NULL;
+    }
     if (text != NULL) {
+        char first[RUC_METRICS_VALUE_MAX];
+        snprintf(first, sizeof first, "%.*s", (int)strcspn(text, "\n"), text);
+        scripts->error = ruc_metrics_series(RUC_M_SCRIPTS_ERROR, first);
+        ruc_metric_set(scripts->error, 1);
         scripts->last_error_ms = ruc_clock_wall_ms();
         ruc_metric_add(ruc_metrics_series(RUC_M_SCRIPT_LOAD_ERRORS), 1);
     }
