@@ -160,6 +160,7 @@ void ruc_scripts_renew(ruc_scripts_t *scripts)
     ruc_load_report_t report;
     ruc_generation_t *next = NULL;
     uint64_t before = scripts->now->number;
+    RUC_MUST(!scripts->reading);
     ruc_load_report_init(&report);
     if (ruc_fileset_copy(&scripts->now->files, &files) == 0) {
         next = ruc_generation_new(scripts->app, &files, scripts->last_number + 1, &report);
