@@ -316,6 +316,24 @@ end }]] } })
   end)
 end)
 
+describe("a generation that is full while it is being kept on the disk", function()
+  it("is made anew once that is over", function() -- the sanitizers see who reads what is gone
+    local s <close> = support.start({ config = { limits = { lua_memory = 16 * 1024 * 1024 } } })
+    local files = { ["handlers/fill.lua"] = [[local kept = {}
+      return { ["GET /fill"] = function() for i = 1, 100 do kept[i] = ("x"):rep(1e6) .. i end return 200, "full" end }]] }
+    for i = 1, 600 do
+      files[("m%d.lua"):format(i)] = ("local x%d = %d\n"):format(i, i):rep(100) .. "return 1"
+    end
+    s:scripts(files)
+    for round = 1, 2 do
+      assert.are.equal(200, (s:reload()))
+      assert.are.equal(500, (s:http("GET", "/fill")).status)
+      support.eventually(function() return metric(s, "rucat_script_renewals_total") == round end, 10)
+    end
+    assert.are.equal(200, (s:http("GET", "/healthz")).status)
+  end)
+end)
+
 describe("many files that require a module with an endless loop", function()
   it("are given up with the first, and the API goes on", function()
     local s <close> = support.start({ config = { limits = { stall = 3 } } })

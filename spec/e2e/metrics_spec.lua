@@ -147,7 +147,7 @@ describe("/metrics", function()
       rucat_gateway_streams = "gauge", rucat_gateway_bytes_total = "counter",
       rucat_policy_seconds = "histogram", rucat_policy_errors_total = "counter",
       rucat_script_generation = "gauge", rucat_script_load_errors_total = "counter",
-      rucat_scripts_broken = "gauge",
+      rucat_scripts_broken = "gauge", rucat_scripts_error = "gauge",
       rucat_store_seconds = "histogram", rucat_store_errors_total = "counter",
       rucat_engine_own_seconds = "histogram",
       process_cpu_seconds_total = "counter", process_start_time_seconds = "gauge",

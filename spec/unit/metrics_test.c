@@ -87,6 +87,7 @@ static void every_name_of_the_contract_is_there(void **state)
                                         "rucat_script_generation",
                                         "rucat_script_load_errors_total",
                                         "rucat_scripts_broken",
+                                        "rucat_scripts_error",
                                         "rucat_store_seconds",
                                         "rucat_store_errors_total",
                                         "process_cpu_seconds_total",

@@ -61,6 +61,8 @@ typedef enum { RUC_METRIC_COUNTER, RUC_METRIC_GAUGE, RUC_METRIC_HISTOGRAM } ruc_
        "Script generations that could not be loaded.")                                             \
     XX(SCRIPTS_BROKEN, GAUGE, "rucat_scripts_broken", "", NONE,                                    \
        "1 while the newest scripts cannot be loaded and older ones serve, else 0.")                \
+    XX(SCRIPTS_ERROR, GAUGE, "rucat_scripts_error", "error", NONE,                                 \
+       "1 with what is wrong first, FILE:LINE: what, while rucat_scripts_broken is 1.")            \
     XX(STORE, HISTOGRAM, "rucat_store_seconds", "op", FAST,                                        \
        "From a call of the store until its answer.")                                               \
     XX(STORE_ERRORS, COUNTER, "rucat_store_errors_total", "", NONE,                                \

@@ -4,6 +4,7 @@
 #include "lua/scripts.h"
 
 #define RENEW_MS 2000
+#define BUSY_MS 20
 
 static struct {
     uv_timer_t timer;
@@ -14,6 +15,10 @@ static struct {
 static void renew(uv_timer_t *timer)
 {
     ruc_app_t *app = timer->data;
+    if (app->scripts != NULL && ruc_scripts_busy(app->scripts)) {
+        uv_timer_start(timer, renew, BUSY_MS, 0); /* the thread pool has the files in hand */
+        return;
+    }
     renewal.next_ms = uv_now(timer->loop) + RENEW_MS;
     if (app->scripts != NULL && !app->closing) {
         ruc_scripts_renew(app->scripts);

@@ -122,7 +122,15 @@ void ruc__scripts_error(ruc_scripts_t *scripts, const char *text)
 {
     free(scripts->last_error);
     scripts->last_error = text == NULL ? NULL : strdup(text);
+    if (scripts->error != NULL) {
+        ruc_metrics_remove(scripts->error);
+        scripts->error = NULL;
+    }
     if (text != NULL) {
+        char first[RUC_METRICS_VALUE_MAX];
+        snprintf(first, sizeof first, "%.*s", (int)strcspn(text, "\n"), text);
+        scripts->error = ruc_metrics_series(RUC_M_SCRIPTS_ERROR, first);
+        ruc_metric_set(scripts->error, 1);
         scripts->last_error_ms = ruc_clock_wall_ms();
         ruc_metric_add(ruc_metrics_series(RUC_M_SCRIPT_LOAD_ERRORS), 1);
     }
@@ -152,6 +160,7 @@ void ruc_scripts_renew(ruc_scripts_t *scripts)
     ruc_load_report_t report;
     ruc_generation_t *next = NULL;
     uint64_t before = scripts->now->number;
+    RUC_MUST(!scripts->reading);
     ruc_load_report_init(&report);
     if (ruc_fileset_copy(&scripts->now->files, &files) == 0) {
         next = ruc_generation_new(scripts->app, &files, scripts->last_number + 1, &report);

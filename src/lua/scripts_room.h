@@ -3,6 +3,7 @@
 #ifndef RUC_LUA_SCRIPTS_ROOM_H
 #define RUC_LUA_SCRIPTS_ROOM_H
 
+#include "core/metrics.h"
 #include "lua/globals.h"
 #include "lua/scripts.h"
 #include "lua/watch.h"
@@ -29,6 +30,7 @@ struct ruc_scripts {
     uint64_t last_number;
     char *last_error;
     int64_t last_error_ms;
+    ruc_metric_t *error; /* a series with it; NULL */
     char *saved_dir;
     ruc_names_t known;  /* what scripts see */
     ruc_buf_t warnings; /* of the serving generation, a line each */
