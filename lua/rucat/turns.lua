@@ -5,8 +5,8 @@
 local turns = {}
 turns.__index = turns
 
--- `most()` says how many may hold one at a time; `call(id)` is called when it is that one's turn to
--- ask again.
+-- `most()` says how many may hold one at a time; `call(id)` is called when it is that one's turn: it
+-- holds it from then on, and has to take it or to give it back.
 function turns.new(most, call)
   return setmetatable({ most = most, call = call, held = {}, count = 0, queued = {}, first = 1, last = 0 }, turns)
 end
@@ -16,7 +16,7 @@ function turns:take(id)
   if self.held[id] then
     return true
   end
-  if self.count < self.most() then
+  if self.count < self.most() and self.first > self.last then -- nobody overtakes who waits
     self.held[id] = true
     self.count = self.count + 1
     return true
@@ -25,24 +25,31 @@ function turns:take(id)
     self.last = self.last + 1
     self[self.last] = id
     self.queued[id] = true
+    self:hand_on()
   end
-  return false
+  return self.held[id] == true
+end
+
+-- Turns that are free go to those who wait, in their order.
+function turns:hand_on()
+  while self.first <= self.last and self.count < self.most() do
+    local id = self[self.first]
+    self[self.first] = nil
+    self.first = self.first + 1
+    self.queued[id] = nil
+    self.held[id] = true
+    self.count = self.count + 1
+    self.call(id)
+  end
 end
 
 -- Gives a turn back (nothing when it holds none) and calls the next that waits.
 function turns:give(id)
-  if not self.held[id] then
-    return
+  if self.held[id] then
+    self.held[id] = nil
+    self.count = self.count - 1
   end
-  self.held[id] = nil
-  self.count = self.count - 1
-  if self.first <= self.last then
-    local next_id = self[self.first]
-    self[self.first] = nil
-    self.first = self.first + 1
-    self.queued[next_id] = nil
-    self.call(next_id)
-  end
+  self:hand_on() -- there may also be more turns than there were
 end
 
 return turns
