@@ -602,8 +602,9 @@ local function look_running(e)
     return -- they look again when they are done
   end
   if m.next_probe <= now then
-    if (m.slow and slow_probes or probes):take(e.id) and not driver.spawn(probe, e.id) then
-      give_probe(e.id)
+    m.probing = (m.slow and slow_probes or probes):take(e.id)
+    if m.probing and not driver.spawn(probe, e.id) then
+      m.probing = false
       return 1 -- too many jobs just now
     end
     return
@@ -691,7 +692,6 @@ local function look(id)
   if not e then
     driver.forget(id)
     decide.forget(id)
-    starts:give(id)
     memory[id] = nil
     return
   end
@@ -713,11 +713,12 @@ local function attend(id)
   local busy <close> = during(m, "busy") -- luacheck: ignore
   local fine, wait = pcall(look, id)
   local e = engines.get(id)
-  if not e or e.state ~= "Pending" or e.instance == "" then
-    starts:give(id) -- it is up, or has ended
+  if not m.again and (not e or e.state ~= "Pending") then
+    starts:give(id) -- it is up, has ended, or did not want its turn any more
   end
-  starts:done(id, e and e.desired == "Running")
-  probes:done(id, e and e.state == "Running")
+  if not m.probing then
+    give_probe(id)
+  end
   if not fine then
     rucat.log.error("reconciling engine %s failed: %s", id, words_of(wait))
     driver.put(id, 5)
