@@ -85,8 +85,10 @@ static void on_worked(uv_work_t *request, int status)
     ruc_rescue_t *r = request->data;
     (void)status; /* never cancelled */
     r->working = false;
-    if (!r->ended) {
+    if (!r->ended || r->step == KILL) { /* its end may have been seen first */
         say(r);
+    }
+    if (!r->ended) {
         r->killed = r->killed || (r->step == KILL && r->rc == 0);
         wait_for(r, r->step == STOP_DRIVER && r->rc == 0 ? grace_of(r)
                     : r->step == KILL                    ? AFTER_KILL_MS
@@ -127,7 +129,7 @@ ruc_rescue_t *ruc_rescue_begin(uv_loop_t *loop, const ruc_rescue_spec_t *spec)
 
 bool ruc_rescue_killed(const ruc_rescue_t *r)
 {
-    return r != NULL && r->killed;
+    return r != NULL && (r->killed || (r->working && r->step == KILL));
 }
 
 void ruc_rescue_end(ruc_rescue_t *r)
