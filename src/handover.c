@@ -32,18 +32,28 @@ extern char **environ;
 
 /* ---- taking ---- */
 
+/* Not for those that we start; -1: it is not there. */
+static int take_fd(const char *value)
+{
+    int fd = atoi(value);
+    return fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 ? fd : -1;
+}
+
 static void take_line(ruc_handover_t *h, const char *key, const char *value)
 {
     const struct {
         const char *key;
         int *fd;
-    } fds[] = {
-        {"http", &h->http}, {"console", &h->console}, {"lock", &h->lock}, {"db_lock", &h->db_lock}};
+    } fds[] = {{"console", &h->console}, {"lock", &h->lock}, {"db_lock", &h->db_lock}};
     for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++) {
         if (strcmp(key, fds[i].key) == 0) {
-            int fd = atoi(value);
-            *fds[i].fd = fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 ? fd : -1;
+            *fds[i].fd = take_fd(value);
         }
+    }
+    if (strcmp(key, "http") == 0 && h->http_count < RUC_HANDOVER_SOCKETS) {
+        int fd = take_fd(value);
+        h->http[h->http_count] = fd;
+        h->http_count += fd >= 0;
     }
     if (strcmp(key, "state_dir") == 0) {
         snprintf(h->state_dir, sizeof h->state_dir, "%s", value);
@@ -72,7 +82,7 @@ static void take_line(ruc_handover_t *h, const char *key, const char *value)
 
 void ruc_handover_take(ruc_handover_t *handover)
 {
-    *handover = (ruc_handover_t){.http = -1, .console = -1, .lock = -1, .db_lock = -1};
+    *handover = (ruc_handover_t){.console = -1, .lock = -1, .db_lock = -1};
     const char *value = getenv(VARIABLE);
     char *text = value == NULL ? NULL : strdup(value), *save = NULL;
     unsetenv(VARIABLE);
@@ -223,7 +233,9 @@ static void write_variable(int64_t now, uint64_t digest)
     const ruc_handover_t *h = own.handover;
     text_t text = {own.variable, 0, sizeof own.variable};
     add(&text, VARIABLE "=" VERSION "\n");
-    add_fd(&text, "http", h->http);
+    for (int i = 0; i < h->http_count; i++) {
+        add_fd(&text, "http", h->http[i]);
+    }
     add_fd(&text, "console", h->console);
     add_fd(&text, "lock", h->lock);
     add_fd(&text, "db_lock", h->db_lock);

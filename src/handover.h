@@ -18,11 +18,13 @@
 
 #define RUC_HANDOVER_MOST 3         /* restarts within ... */
 #define RUC_HANDOVER_SPAN (10 * 60) /* ... so many seconds; then the server ends */
+#define RUC_HANDOVER_SOCKETS 8
 
 /* What goes from one to the next. */
 typedef struct ruc_handover {
     bool given;                                 /* this process was started by itself */
-    int http, console, lock, db_lock;           /* descriptors; -1 */
+    int http[RUC_HANDOVER_SOCKETS], http_count; /* descriptors it listens on */
+    int console, lock, db_lock;                 /* descriptors; -1 */
     bool remove;                                /* the state directory is private */
     char state_dir[PATH_MAX], db_dir[PATH_MAX]; /* "" */
     int64_t times[RUC_HANDOVER_MOST];  /* of the last restarts, seconds of CLOCK_BOOTTIME, newest

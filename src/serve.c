@@ -31,7 +31,6 @@
 
 #define ENGINES_END_MS 60000 /* embedded: longer than any stop ladder's usual grace */
 #define HURRY_MS 5000
-#define SOCKETS_MAX 8
 
 typedef struct serve {
     ruc_app_t app;
@@ -49,7 +48,7 @@ typedef struct serve {
     char instance[RUC_UUID_SIZE], listen[300];
     bool loaded, signals, drained, engines_ended, stopping, finished;
     int load_rc, exit_code;
-    int sockets[SOCKETS_MAX], socket_count; /* that were handed over */
+    int sockets[RUC_HANDOVER_SOCKETS], socket_count; /* that were handed over */
 } serve_t;
 
 static void finish(serve_t *serve);
@@ -308,13 +307,14 @@ static int take_socket(serve_t *serve, int fd, ruc_why_t *why)
 static int listen_all(serve_t *serve, ruc_why_t *why)
 {
     int rc = 0;
-    if (serve->handover.http >= 0) {
-        return ruc_http_server_take(serve->server, serve->handover.http, why);
+    const ruc_handover_t *before = &serve->handover;
+    for (int i = 0; i < before->http_count && rc >= 0; i++) {
+        rc = ruc_http_server_take(serve->server, before->http[i], why);
     }
     for (int i = 0; i < serve->socket_count && rc == 0; i++) {
         rc = take_socket(serve, serve->sockets[i], why);
     }
-    if (serve->socket_count == 0) {
+    if (before->http_count == 0 && serve->socket_count == 0) {
         rc = ruc_http_server_listen(serve->server, ruc_config_text(&serve->config, "listen"), why);
     }
     return rc < 0 ? rc : 0;
@@ -333,7 +333,12 @@ static int open_server(serve_t *serve, ruc_why_t *why)
     if (rc < 0) {
         return rc;
     }
-    serve->handover.http = ruc_http_server_fd(serve->server, 0);
+    ruc_handover_t *next = &serve->handover;
+    int fd;
+    for (next->http_count = 0; next->http_count < RUC_HANDOVER_SOCKETS &&
+                               (fd = ruc_http_server_fd(serve->server, next->http_count)) >= 0;) {
+        next->http[next->http_count++] = fd;
+    }
     snprintf(serve->listen, sizeof serve->listen, "%s", ruc_http_server_address(serve->server, 0));
     serve->app.listen = serve->listen;
     return ruc_statedir_address(&serve->dir, serve->listen, why);
@@ -488,7 +493,7 @@ int ruc_cmd_serve(const ruc_flags_t *flags)
     ruc_handover_take(&serve.handover);
     serve.dir = (ruc_statedir_t){.lock = -1, .db_lock = -1};
     /* Before any descriptor of our own could be taken for one of them. */
-    serve.socket_count = ruc_service_sockets(serve.sockets, SOCKETS_MAX);
+    serve.socket_count = ruc_service_sockets(serve.sockets, RUC_HANDOVER_SOCKETS);
     if (ruc_setup_places(&serve.places, flags->config_file, &why) < 0) {
         fprintf(stderr, "rucat: %s\n", why.text);
         return 1;

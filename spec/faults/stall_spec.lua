@@ -128,6 +128,29 @@ for _, mode in ipairs({ "local", "embedded" }) do
   end)
 end
 
+describe("a stall of a server that listens on two sockets of its service manager", function()
+  it("keeps both", function()
+    local dir = support.tempdir()
+    local s <close> = support.start({ config = config(), scripts = { ["handlers/stall.lua"] = HANDLER },
+      prefix = { "/usr/bin/python3", "spec/support/manager.py", dir .. "/ports", dir .. "/pid", "0" },
+      env = { PATH = os.getenv("PATH"), PYTHONUNBUFFERED = "1", MANAGER_SOCKETS = "2" } })
+    local first = request(s, "/stall")
+    support.eventually(function() return s:output():find("for longer than limits.stall", 1, true) end, 20)
+    first()
+    local ports = {}
+    for port in support.read(dir .. "/ports"):gmatch("%d+") do
+      ports[#ports + 1] = port
+      support.eventually(function()
+        local answer = rucat.http.request({ url = "http://127.0.0.1:" .. port .. "/healthz", timeout = 2, fresh = true })
+        return answer and answer.status == 200
+      end, 10, "an answer on " .. port)
+    end
+    assert.are.equal(2, #ports)
+    s:stop()
+    support.run({ "rm", "-rf", dir })
+  end)
+end)
+
 describe("a stall", function()
   it("in a policy", function()
     local s <close> = support.start({ config = config() })
