@@ -65,6 +65,13 @@ local function during(m, field)
   return setmetatable({}, { __close = function() m[field] = false end })
 end
 
+-- In so many seconds from now; at a whole second where that is long enough, so that what is to be done
+-- for many engines wakes the server once and not for each.
+local function later(seconds)
+  local at = clock.monotonic() + seconds
+  return seconds >= 2 and math.floor(at) or at
+end
+
 -- What a script has to say, as a record can hold it.
 local function words_of(value)
   return (tostring(value):sub(1, MESSAGE_MAX):gsub("\0", "?"))
@@ -497,8 +504,8 @@ local function probe(id)
   if not fine then
     rucat.log.error("probing engine %s failed: %s", id, words_of(why))
   end
-  m.next_probe = clock.monotonic() + interval
-  m.slow = m.next_probe - interval - began >= SLOW
+  m.slow = clock.monotonic() - began >= SLOW
+  m.next_probe = later(interval)
   m.probing = false
   look_again(id)
 end
@@ -566,7 +573,7 @@ local function ask_idle(id)
     rucat.log.error("asking who uses engine %s failed: %s", id, words_of(why))
   end
   local e = engines.get(id)
-  m.next_idle = clock.monotonic() + (e and idle_interval(e, m) or 60)
+  m.next_idle = later(e and idle_interval(e, m) or 60)
   m.asking = false
   look_again(id)
 end

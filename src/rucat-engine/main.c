@@ -207,10 +207,18 @@ static void on_empty(void *arg)
     end(arg);
 }
 
+/* Beats that are seconds apart come at whole seconds of the machine's clock: those of many engines
+ * then wake the server together, and not one by one. */
+static void set_beat(helper_t *h)
+{
+    int64_t now = (int64_t)ruc_clock_mono_ms(), at = now + h->plan.beat_ms;
+    ruc_re_loop_set(&h->loop, &h->beat, (h->plan.beat_ms >= 2000 ? at - at % 1000 : at) - now);
+}
+
 static void on_beat(void *arg)
 {
     helper_t *h = arg;
-    ruc_re_loop_set(&h->loop, &h->beat, h->plan.beat_ms);
+    set_beat(h);
     if (h->output.dropped != h->status.dropped) {
         changed(h); /* the disk is full, or the log is in the way: that is to be known */
     }
@@ -308,7 +316,7 @@ static json_t *set(helper_t *h, json_t *params)
     if (json_is_integer(beat_ms) && json_integer_value(beat_ms) >= RUC_RE_BEAT_LEAST_MS &&
         json_integer_value(beat_ms) <= RUC_RE_DAY_MS && !h->done) {
         h->plan.beat_ms = json_integer_value(beat_ms);
-        ruc_re_loop_set(&h->loop, &h->beat, h->plan.beat_ms);
+        set_beat(h);
     }
     return json_pack("{s:I, s:I}", "log_max", (json_int_t)h->output.log_max, "beat_ms",
                      (json_int_t)h->plan.beat_ms);
@@ -519,7 +527,7 @@ static void begin(helper_t *h)
         return;
     }
     changed(h);
-    ruc_re_loop_set(&h->loop, &h->beat, h->plan.beat_ms);
+    set_beat(h);
     ruc_re_ready_started(&h->ready);
 }
 
