@@ -1,6 +1,6 @@
 -- bench/supervision.lua - figures of supervision on this machine: `build/rucat run bench/supervision.lua
 -- [NAME...]`, from the top of the tree, after a release build. Prints a table for docs/benchmarks.md.
--- Names: reattach, helper, cycles, bomb, idle, crash; without one all of them. CYCLES=N, ENGINES=N.
+-- Names: reattach, helper, cycles, bomb, idle, crash, storm; without one all of them. CYCLES=N, ENGINES=N.
 
 package.path = "spec/?.lua;" .. package.path
 local server = require("support.server")
@@ -49,7 +49,7 @@ end }]],
 
 local function light(n, options)
   options = options or {}
-  options.scripts = SCRIPTS
+  options.scripts = options.scripts or SCRIPTS
   local s = server.start(options)
   workers(8, function(w)
     for i = w, n, 8 do
@@ -177,7 +177,59 @@ function benches.crash()
     ("%.0f ms"):format(percentile(took, 0.5) * 1000))
 end
 
-local names = arg and #arg > 0 and arg or { "reattach", "helper", "idle", "cycles", "bomb", "crash" }
+-- 500 requests a second, while nothing happens and from the moment in which all drivers crash. In two
+-- ways: as the shipped policy has it (all come back at once), and when they do not come back, which is
+-- what the crash alone costs.
+function benches.storm()
+  local n = math.tointeger(tonumber(os.getenv("ENGINES") or 200))
+  local s <close> = light(n, { scripts = { ["templates/light_local.lua"] = SCRIPTS["templates/light_local.lua"] } })
+  local port = s.address:match(":(%d+)$")
+  local function rate(seconds, at_once)
+    local p <close> = assert(rucat.process.spawn({ argv = { server.build .. "/bench_load", "rate", port,
+      "/v1/engines/e1", "500", tostring(seconds), "16" } }))
+    if at_once then
+      at_once()
+    end
+    p:wait(60)
+    local p50, p99, most, answers, errors = (p:output()):match("([%d.]+) ([%d.]+) ([%d.]+) (%d+) (%d+)")
+    assert(tonumber(errors) == 0 and tonumber(answers) > 0, "errors")
+    return tonumber(p50), tonumber(p99), tonumber(most)
+  end
+  local function ids()
+    local list = { "-KILL" }
+    for _, pid in ipairs(s:drivers()) do
+      if server.read("/proc/" .. pid .. "/comm") == "traced\n" then
+        list[#list + 1] = tostring(pid)
+      end
+    end
+    return list
+  end
+  rucat.timer.sleep(3)
+  local idle, storm, back = {}, {}, {}
+  for i = 1, 3 do
+    local _, p99 = rate(5)
+    idle[i] = p99
+    local list = ids()
+    table.insert(list, 1, "kill")
+    local began, last = rucat.clock.now(), nil
+    _, p99 = rate(5, function() server.run(list) end)
+    storm[i] = p99
+    server.eventually(function()
+      local up, page = 0, s:get("/v1/engines?limit=1000&state=Running")
+      for _, e in ipairs(page.engines) do
+        up = up + (e.epoch == i + 1 and e.reason == "Ready" and 1 or 0)
+        last = math.max(last or 0, rucat.clock.parse(e.started_at))
+      end
+      return up == n
+    end, 60)
+    back[i] = last - began
+  end
+  row(("%d drivers killed at once: p99 of GET at 500/s for 5 s, median of 3"):format(n),
+    ("%.0f us, at rest %.0f us: %.1fx; all back after %.1f s"):format(percentile(storm, 0.5), percentile(idle, 0.5),
+      percentile(storm, 0.5) / percentile(idle, 0.5), percentile(back, 0.5)), "<= 2x")
+end
+
+local names = arg and #arg > 0 and arg or { "reattach", "helper", "idle", "cycles", "bomb", "crash", "storm" }
 for _, name in ipairs(names) do
   assert(benches[name], name .. ": no such figure")()
 end

@@ -65,7 +65,7 @@ return {
     idle_time = 60,        -- of a kept connection
     drain = 10,            -- for requests in flight when the server stops (live)
     starts = 0,            -- drivers that may be starting at once; 0: twice the processors, at least 4 (live)
-    probes = 64,           -- health probes at once (live)
+    probes = 64,           -- health probes at once, and as many again of engines that took long the last time (live)
     lua_memory = 67108864, -- bytes of one script generation (live)
     jobs = 10000,          -- requests, policy calls, timers at once (live)
     state = 4194304,       -- bytes of what scripts keep in rucat.state (live)

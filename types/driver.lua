@@ -54,6 +54,21 @@ function rucat.driver.dirs(id, epoch) end
 ---@return rucat.Code? code
 function rucat.driver.port() end
 
+---The sockets that listen on a port of this machine: the same text means the same sockets.
+---@param port integer
+---@return string? sockets "" when none does
+---@return string? message
+---@return rucat.Code? code
+function rucat.driver.listeners(port) end
+
+---Waits. Does somebody of that driver listen there? nil: it cannot be told.
+---@param port integer
+---@param pid integer of the driver
+---@param instance string
+---@return boolean? ours
+---@return string? who else: "process 12 (name)"
+function rucat.driver.owner(port, pid, instance) end
+
 ---Looks at that engine again after so many seconds.
 ---@param id string
 ---@param seconds? rucat.Seconds

@@ -20,7 +20,8 @@ local MESSAGE_MAX = 8192 -- bytes
 -- to ask again), used (when somebody used it last; these three on the monotonic clock), started (the
 -- epoch that this server started), answer, shipped and answer_epoch (the restart policy's, until
 -- it is written), when (its times on the monotonic clock), counted (how long nobody has used it was
--- counted before).
+-- counted before), sockets and sockets_epoch (what listened on its port when it was asked first), slow
+-- (its last probe was).
 local memory = {}
 
 local function mind(id)
@@ -52,7 +53,11 @@ local function look_again(id)
   driver.put(id, 0)
 end
 
-local starts, probes = turns.new(most_starts, look_again), turns.new(most_probes, look_again)
+-- Those that took long to answer the last time have turns of their own: a hundred that hang keep
+-- nobody waiting who answers.
+local starts, probes, slow_probes = turns.new(most_starts, look_again), turns.new(most_probes, look_again),
+  turns.new(most_probes, look_again)
+local SLOW = 1 -- seconds
 
 -- Sets m[field] as long as what is returned is not closed: also when the job is ended in the middle.
 local function during(m, field)
@@ -418,13 +423,40 @@ local function act_on_unhealthy(e, why)
   end
 end
 
+-- The port of an endpoint on this machine.
+local function own_port(endpoint)
+  local host, port = (endpoint or ""):match("^%a+://%[?([^/%]]-)%]?:(%d+)")
+  return (host == "127.0.0.1" or host == "localhost" or host == "::1") and math.tointeger(tonumber(port)) or nil
+end
+
+-- Has somebody else taken the port of its endpoint? Asked only when the socket there is not the one
+-- that was there when it was asked first in this epoch. True; or false and who.
+local function has_its_port(e, m, seen)
+  local port = e.driver == "process" and seen.pid and own_port(e.endpoint)
+  local sockets = port and driver.listeners(port)
+  if not sockets or sockets == "" or m.sockets == sockets and m.sockets_epoch == e.epoch then
+    return true -- whether one accepts there is what the policy asks
+  end
+  if m.sockets_epoch == e.epoch then
+    local ours, who = driver.owner(port, seen.pid, e.instance)
+    if ours == false then
+      return false, ("port %d is not its own any more: %s listens there"):format(port, who)
+    end
+  end
+  m.sockets, m.sockets_epoch = sockets, e.epoch
+  return true
+end
+
 -- Asks the engine how it is. A job of its own: a slow probe delays nobody else.
 local function probe_once(id, m, interval, timeout, failures)
   local e = engines.get(id)
   local ok, why = false, "no heartbeat of rucat-engine"
   local seen = e and driver.seen(id)
   if seen and (not seen.beat_age or seen.beat_age <= 3 * (e.plan.beat or 10) + 1) then
-    ok, why = decide.probe(e, copy(e), timeout)
+    ok, why = has_its_port(e, m, seen)
+    if ok then
+      ok, why = decide.probe(e, copy(e), timeout)
+    end
   end
   local now = engines.get(id)
   if not now or not e or now.state ~= "Running" or now.epoch ~= e.epoch or now.ending ~= "" then
@@ -450,16 +482,23 @@ local function probe_once(id, m, interval, timeout, failures)
   end
 end
 
+local function give_probe(id)
+  probes:give(id)
+  slow_probes:give(id)
+end
+
 local function probe(id)
   local m = mind(id)
   local probing <close> = during(m, "probing") -- luacheck: ignore
-  local turn <close> = setmetatable({}, { __close = function() probes:give(id) end }) -- luacheck: ignore
+  local turn <close> = setmetatable({}, { __close = function() give_probe(id) end }) -- luacheck: ignore
+  local began = clock.monotonic()
   local interval, timeout, failures = decide.health_numbers()
   local fine, why = pcall(probe_once, id, m, interval, timeout, failures)
   if not fine then
     rucat.log.error("probing engine %s failed: %s", id, words_of(why))
   end
   m.next_probe = clock.monotonic() + interval
+  m.slow = m.next_probe - interval - began >= SLOW
   m.probing = false
   look_again(id)
 end
@@ -469,12 +508,6 @@ end
 -- Seconds since somebody asked for the start.
 local function age(e)
   return math.max(0, mind(e.id).when:since(e.asked_at or e.created_at))
-end
-
--- The port of an endpoint on this machine.
-local function own_port(endpoint)
-  local host, port = (endpoint or ""):match("^%a+://%[?([^/%]]-)%]?:(%d+)")
-  return (host == "127.0.0.1" or host == "localhost" or host == "::1") and math.tointeger(tonumber(port)) or nil
 end
 
 -- Who uses it: as its template says, else how many connections there are to its port. Where nobody
@@ -569,8 +602,9 @@ local function look_running(e)
     return -- they look again when they are done
   end
   if m.next_probe <= now then
-    if probes:take(e.id) and not driver.spawn(probe, e.id) then
-      probes:give(e.id)
+    m.probing = (m.slow and slow_probes or probes):take(e.id)
+    if m.probing and not driver.spawn(probe, e.id) then
+      m.probing = false
       return 1 -- too many jobs just now
     end
     return
@@ -658,7 +692,6 @@ local function look(id)
   if not e then
     driver.forget(id)
     decide.forget(id)
-    starts:give(id)
     memory[id] = nil
     return
   end
@@ -680,11 +713,12 @@ local function attend(id)
   local busy <close> = during(m, "busy") -- luacheck: ignore
   local fine, wait = pcall(look, id)
   local e = engines.get(id)
-  if not e or e.state ~= "Pending" or e.instance == "" then
-    starts:give(id) -- it is up, or has ended
+  if not m.again and (not e or e.state ~= "Pending") then
+    starts:give(id) -- it is up, has ended, or did not want its turn any more
   end
-  starts:done(id, e and e.desired == "Running")
-  probes:done(id, e and e.state == "Running")
+  if not m.probing then
+    give_probe(id)
+  end
   if not fine then
     rucat.log.error("reconciling engine %s failed: %s", id, words_of(wait))
     driver.put(id, 5)

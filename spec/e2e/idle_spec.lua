@@ -198,49 +198,50 @@ end)
 
 describe("turns", function()
   local turns = require("lua.rucat.turns")
+  local called, most, t
 
-  it("lets so many at a time, the others in their order", function()
-    local called = {}
-    local t = turns.new(function() return 2 end, function(id) called[#called + 1] = id end)
+  before_each(function()
+    called, most = {}, 2
+    t = turns.new(function() return most end, function(id) called[#called + 1] = id end)
     assert.is_true(t:take("a"))
     assert.is_true(t:take("b"))
     assert.is_true(t:take("a"))
     assert.is_false(t:take("c"))
     assert.is_false(t:take("d"))
     assert.is_false(t:take("c"))
+  end)
+
+  it("lets so many at a time, the others in their order", function()
     t:give("x")
     assert.same({}, called)
     t:give("a")
     assert.same({ "c" }, called)
-    assert.is_false(t:take("a")) -- the turn is c's, which was there before
+    assert.is_false(t:take("a"))
     assert.is_true(t:take("c"))
-    t:done("c", true)
     t:give("b")
     t:give("c")
     assert.same({ "c", "d", "a" }, called)
-    assert.is_true(t:take("d"))
-    assert.is_true(t:take("a"))
     assert.equal(2, t.count)
   end)
 
-  it("goes on when one that waited wants none any more", function()
-    local called = {}
-    local t = turns.new(function() return 1 end, function(id) called[#called + 1] = id end)
-    assert.is_true(t:take("a"))
-    for _, id in ipairs({ "gone", "called", "last" }) do
-      assert.is_false(t:take(id))
-    end
-    t:done("gone", false)
-    t:give("a")
-    assert.same({ "called" }, called)
-    t:done("called", false)
-    assert.same({ "called", "last" }, called)
-    assert.is_true(t:take("last"))
-    t:done("last", true)
-    t:give("last")
-    assert.is_true(t:take("new"))
-    assert.equal(1, t.count)
-    assert.equal(0, t.calls)
+  it("nobody who waits is forgotten because one before does not want it any more", function()
+    t:give("a") -- c is called, and has gone
+    t:give("c")
+    assert.same({ "c", "d" }, called)
+    assert.is_true(t:take("d"))
+    t:give("b")
+    t:give("d")
+    assert.equal(0, t.count)
+    assert.is_true(t:take("e"))
+  end)
+
+  it("more of them go to those who wait", function()
+    most = 3
+    t:give("x")
+    assert.same({ "c" }, called)
+    most = 4
+    assert.is_false(t:take("f"))
+    assert.same({ "c", "d" }, called)
   end)
 end)
 

@@ -10,6 +10,10 @@
 
 #include "core/id.h"
 
+/* So many are given out in one turn of the loop: when many engines have something to be done at
+ * once, requests are answered in between. */
+#define PER_TURN 8
+
 typedef struct item {
     char id[RUC_ULID_SIZE];
     ruc_agenda_t *agenda;
@@ -27,6 +31,7 @@ struct ruc_agenda {
     item_t *items;
     item_t *due;
     uv_idle_t kick; /* calls `ready` on the next turn */
+    int left;       /* to be given out in this turn */
     bool closing;
 };
 
@@ -34,6 +39,7 @@ static void kicked(uv_idle_t *handle)
 {
     ruc_agenda_t *agenda = handle->data;
     uv_idle_stop(handle);
+    agenda->left = PER_TURN;
     if (!agenda->closing && agenda->due != NULL) {
         agenda->ready(agenda->arg);
     }
@@ -46,6 +52,7 @@ ruc_agenda_t *ruc_agenda_new(uv_loop_t *loop, void (*ready)(void *arg), void *ar
         return NULL;
     }
     agenda->loop = loop;
+    agenda->left = PER_TURN;
     agenda->ready = ready;
     agenda->arg = arg;
     uv_idle_init(loop, &agenda->kick);
@@ -115,6 +122,11 @@ bool ruc_agenda_take(ruc_agenda_t *agenda, char out[27])
     if (item == NULL) {
         return false;
     }
+    if (agenda->left == 0) {
+        uv_idle_start(&agenda->kick, kicked);
+        return false;
+    }
+    agenda->left--;
     DL_DELETE(agenda->due, item);
     HASH_DEL(agenda->items, item);
     memcpy(out, item->id, RUC_ULID_SIZE);

@@ -15,7 +15,8 @@ ruc_agenda_t *ruc_agenda_new(uv_loop_t *loop, void (*ready)(void *arg), void *ar
 /* Puts an id down for `delay_ms` from now (0: now). 0 or UV_ENOMEM. */
 int ruc_agenda_put(ruc_agenda_t *agenda, const char *id, uint64_t delay_ms);
 
-/* Takes the next id that is due into `out` (27 bytes); false when there is none. */
+/* Takes the next id that is due into `out` (27 bytes); false when there is none, or when it is
+ * enough for this turn of the loop: `ready` is called again then. */
 bool ruc_agenda_take(ruc_agenda_t *agenda, char out[27]);
 
 /* Stops the timers; frees everything once their handles are closed. */

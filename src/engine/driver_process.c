@@ -1,6 +1,6 @@
 /* driver_process.c - a driver on this machine, under a rucat-engine of its own.
  *
- *   start -> MAKING (pool: directories, files, plan, lock) -> spawn rucat-engine -> FOLLOWING
+ *   start -> MAKING (pool: directories, files, plan, lock, rucat-engine itself) -> FOLLOWING
  *   adopt -> LOOKING (pool: is the lock held? what does status.json say?)
  *              held: CONNECTING to its socket -> FOLLOWING
  *              free: it is over; what is left of a killed helper's driver is killed, then OVER
@@ -62,8 +62,9 @@ typedef struct job {
     process_t *owner;
     json_t *files; /* make */
     char *plan;
-    int lock_fd, log_fd, rc;
+    int rc;
     ruc_why_t why;
+    ruc_helper_born_t born;
     ruc_run_look_t look; /* look */
 } job_t;
 
@@ -435,21 +436,33 @@ static void on_helper_gone(void *arg)
     ruc_driver_release(&p->base);
 }
 
-static void start_helper(process_t *p, int lock_fd, int log_fd)
+/* The helper runs: follows it, or, when the driver was let go of meanwhile, has it reaped only.
+ * Where one of both cannot be done the lock says what is there: as after a crash. */
+static void take_helper(process_t *p, const ruc_helper_born_t *born)
 {
-    char why[512];
-    const ruc_driver_spec_t *spec = &p->base.spec;
-    int rc = new_client(p) ? ruc_helper_spawn(p->base.loop, spec, ruc_rpc_pipe(p->client), lock_fd,
-                                              log_fd, on_helper_gone, p, &p->helper)
-                           : UV_ENOMEM;
-    if (rc < 0) {
-        drop_client(p);
-        snprintf(why, sizeof why, "cannot run %s: %s", spec->helper, ruc_err_text(rc));
-        over(p, why);
+    int rc = ruc_helper_watch(p->base.loop, p->base.spec.name, born, on_helper_gone, p, &p->helper);
+    if (rc == 0) {
+        ruc_driver_hold(&p->base);
+    }
+    if (p->base.closed) {
+        close(born->rpc);
+        if (rc == 0) {
+            ruc_helper_leave(p->helper);
+            p->helper = NULL;
+            ruc_driver_release(&p->base);
+        }
         return;
     }
-    ruc_driver_hold(&p->base);
-    follow(p);
+    if (rc == 0) {
+        rc = new_client(p) ? uv_pipe_open(ruc_rpc_pipe(p->client), born->rpc) : UV_ENOMEM;
+    }
+    if (rc == 0) {
+        follow(p);
+        return;
+    }
+    close(born->rpc);
+    drop_client(p);
+    look_now(p);
 }
 
 static void free_make(job_t *job)
@@ -463,8 +476,18 @@ static void do_make(uv_work_t *work)
 {
     job_t *job = work->data;
     const ruc_driver_spec_t *spec = &job->owner->base.spec;
-    job->rc = ruc_run_dir_make(spec->run_dir, spec->data_dir, job->files, job->plan, &job->lock_fd,
-                               &job->log_fd, &job->why);
+    int lock_fd, log_fd;
+    job->rc = ruc_run_dir_make(spec->run_dir, spec->data_dir, job->files, job->plan, &lock_fd,
+                               &log_fd, &job->why);
+    if (job->rc < 0) {
+        return;
+    }
+    job->rc = ruc_helper_start(spec, lock_fd, log_fd, &job->born);
+    if (job->rc < 0) {
+        ruc_why_set(&job->why, job->rc, "cannot run %s: %s", spec->helper, ruc_err_text(job->rc));
+    }
+    close(lock_fd); /* the helper has its own */
+    close(log_fd);
 }
 
 static void on_made(uv_work_t *work, int status)
@@ -476,14 +499,8 @@ static void on_made(uv_work_t *work, int status)
         look_now(p); /* this epoch has its driver: adopt it */
     } else if (!p->base.closed && job->rc < 0) {
         over(p, job->why.text);
-    } else if (!p->base.closed && p->stop_wanted) {
-        over(p, "stopped before it was started");
-    } else if (!p->base.closed) {
-        start_helper(p, job->lock_fd, job->log_fd);
-    }
-    if (job->rc == 0) {
-        close(job->lock_fd); /* the helper has its own */
-        close(job->log_fd);
+    } else if (job->rc == 0) {
+        take_helper(p, &job->born);
     }
     free_make(job);
     ruc_driver_release(&p->base);

@@ -1,8 +1,14 @@
 /* helper.c - see helper.h. */
 #include "engine/helper.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <utlist.h>
 
@@ -10,8 +16,11 @@
 #include "core/log.h"
 #include "proc/identity.h"
 
+#define FIRST_FREE 10 /* descriptors below are the child's to come */
+
 struct ruc_helper {
-    uv_process_t process;
+    uv_poll_t poll; /* of the pidfd */
+    int pid, pidfd;
     char name[64]; /* of the engine, for the log */
     void (*gone)(void *arg);
     void *arg;
@@ -26,6 +35,7 @@ static void on_closed(uv_handle_t *handle)
     ruc_helper_t *h = handle->data;
     void (*gone)(void *arg) = h->gone;
     void *arg = h->arg;
+    close(h->pidfd);
     free(h);
     if (gone != NULL) {
         gone(arg);
@@ -34,11 +44,9 @@ static void on_closed(uv_handle_t *handle)
 
 static void close_handle(ruc_helper_t *h)
 {
-    if (!uv_is_closing((uv_handle_t *)&h->process)) {
-        if (h->prev != NULL) { /* in the list: it was spawned */
-            DL_DELETE(all, h);
-        }
-        uv_close((uv_handle_t *)&h->process, on_closed);
+    if (!uv_is_closing((uv_handle_t *)&h->poll)) {
+        DL_DELETE(all, h);
+        uv_close((uv_handle_t *)&h->poll, on_closed);
     }
 }
 
@@ -48,9 +56,9 @@ void ruc_helper_leave(ruc_helper_t *h)
         return;
     }
     h->gone = NULL;
-    if (!uv_is_closing((uv_handle_t *)&h->process)) {
+    if (!uv_is_closing((uv_handle_t *)&h->poll)) {
         h->is_left = true;
-        uv_unref((uv_handle_t *)&h->process);
+        uv_unref((uv_handle_t *)&h->poll);
     }
 }
 
@@ -59,7 +67,7 @@ void ruc_helper_leave_all(uv_loop_t *loop)
     ruc_helper_t *h, *next;
     DL_FOREACH_SAFE(all, h, next)
     {
-        if (h->process.loop == loop && h->is_left) {
+        if (h->poll.loop == loop && h->is_left) {
             close_handle(h);
         }
     }
@@ -70,25 +78,92 @@ bool ruc_helper_is(int pid)
     ruc_helper_t *h;
     DL_FOREACH(all, h)
     {
-        if (h->process.pid == pid) {
+        if (h->pid == pid) {
             return true;
         }
     }
     return false;
 }
 
-static void on_exit_of_helper(uv_process_t *process, int64_t code, int signal)
+/* The process has ended; a number stays a child's until it is reaped. */
+static void reap(uv_poll_t *poll, int status, int events)
 {
-    ruc_helper_t *h = process->data;
-    if (code != 0 || signal != 0) {
+    ruc_helper_t *h = poll->data;
+    int how = 0;
+    (void)status;
+    (void)events;
+    pid_t pid = waitpid(h->pid, &how, WNOHANG);
+    if (pid == 0) {
+        return; /* not yet: the loop asks again */
+    }
+    if (pid > 0 && how != 0) {
         ruc_log(RUC_LOG_ENGINE, RUC_WARN, "%s: rucat-engine ended with code %d, signal %d", h->name,
-                (int)code, signal);
+                WIFEXITED(how) ? WEXITSTATUS(how) : 0, WIFSIGNALED(how) ? WTERMSIG(how) : 0);
     }
     close_handle(h);
 }
 
-static int spawn(ruc_helper_t *h, uv_loop_t *loop, const ruc_driver_spec_t *spec, uv_pipe_t *rpc,
-                 int lock_fd, int log_fd, int server_fd)
+/* It cannot be watched: then it must not be. */
+static void end(const ruc_helper_born_t *born)
+{
+    kill(born->pid, SIGKILL);
+    while (waitpid(born->pid, NULL, 0) < 0 && errno == EINTR) {
+    }
+}
+
+int ruc_helper_watch(uv_loop_t *loop, const char *name, const ruc_helper_born_t *born,
+                     void (*gone)(void *arg), void *arg, ruc_helper_t **helper)
+{
+    ruc_helper_t *h = calloc(1, sizeof *h);
+    int rc = h == NULL ? UV_ENOMEM : uv_poll_init(loop, &h->poll, born->pidfd);
+    if (rc < 0) {
+        end(born);
+        close(born->pidfd);
+        free(h);
+        return rc;
+    }
+    h->poll.data = h;
+    h->pid = born->pid;
+    h->pidfd = born->pidfd;
+    snprintf(h->name, sizeof h->name, "%s", name);
+    DL_APPEND(all, h);
+    rc = uv_poll_start(&h->poll, UV_READABLE, reap);
+    if (rc < 0) {
+        end(born);
+        close_handle(h);
+        return rc;
+    }
+    h->gone = gone;
+    h->arg = arg;
+    *helper = h;
+    return 0;
+}
+
+/* ---- on the thread pool -----------------------------------------------------------------------*/
+
+/* What the new process gets: a session, the usual signals, and its descriptors by their numbers.
+ * All others of ours are closed by exec. */
+static int describe(posix_spawnattr_t *attr, posix_spawn_file_actions_t *actions, const int fds[6])
+{
+    sigset_t none, every;
+    sigemptyset(&none);
+    sigfillset(&every);
+    int rc = posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
+                                                POSIX_SPAWN_SETSIGDEF);
+    rc = rc != 0 ? rc : posix_spawnattr_setsigmask(attr, &none);
+    rc = rc != 0 ? rc : posix_spawnattr_setsigdefault(attr, &every);
+    rc = rc != 0
+             ? rc
+             : posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    for (int i = 1; i < 6 && rc == 0; i++) {
+        if (fds[i] >= 0) {
+            rc = posix_spawn_file_actions_adddup2(actions, fds[i], i);
+        }
+    }
+    return -rc;
+}
+
+static int run(const ruc_driver_spec_t *spec, const int fds[6], pid_t *pid)
 {
     char path[4096 + 5];
     snprintf(path, sizeof path, "PATH=%s", getenv("PATH") == NULL ? "" : getenv("PATH"));
@@ -105,55 +180,86 @@ static int spawn(ruc_helper_t *h, uv_loop_t *loop, const ruc_driver_spec_t *spec
         env[env[1] == NULL ? 1 : 2] = seed;
     }
 #endif
-    uv_stdio_container_t stdio[6] = {
-        {.flags = UV_IGNORE},
-        {.flags = UV_INHERIT_FD, .data.fd = log_fd},
-        {.flags = UV_INHERIT_FD, .data.fd = log_fd},
-        {.flags = server_fd >= 0 ? UV_INHERIT_FD : UV_IGNORE, .data.fd = server_fd},
-        {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE | UV_WRITABLE_PIPE,
-         .data.stream = (uv_stream_t *)rpc},
-        {.flags = UV_INHERIT_FD, .data.fd = lock_fd}};
-    uv_process_options_t options = {.exit_cb = on_exit_of_helper,
-                                    .file = spec->helper,
-                                    .args = args,
-                                    .env = env,
-                                    .flags = UV_PROCESS_DETACHED,
-                                    .stdio_count = 6,
-                                    .stdio = stdio};
-    int rc = uv_spawn(loop, &h->process, &options);
-    RUC_FAILPOINT("helper.spawned");
+    posix_spawnattr_t attr;
+    posix_spawn_file_actions_t actions;
+    int rc = -posix_spawnattr_init(&attr);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = -posix_spawn_file_actions_init(&actions);
+    if (rc == 0) {
+        rc = describe(&attr, &actions, fds);
+        if (rc == 0) {
+            rc = -posix_spawn(pid, spec->helper, &actions, &attr, args, env);
+        }
+        posix_spawn_file_actions_destroy(&actions);
+    }
+    posix_spawnattr_destroy(&attr);
     return rc;
 }
 
-int ruc_helper_spawn(uv_loop_t *loop, const ruc_driver_spec_t *spec, uv_pipe_t *rpc, int lock_fd,
-                     int log_fd, void (*gone)(void *arg), void *arg, ruc_helper_t **helper)
+/* A copy out of the way of the numbers that the child will use. */
+static int out_of_the_way(int fd)
 {
-    *helper = NULL;
+    int copy = fd < 0 ? -EBADF : fcntl(fd, F_DUPFD_CLOEXEC, FIRST_FREE);
+    return copy < 0 && fd >= 0 ? -errno : copy;
+}
+
+static void close_all(int fds[6])
+{
+    for (int i = 0; i < 6; i++) {
+        if (fds[i] >= 0) {
+            close(fds[i]);
+        }
+    }
+}
+
+/* Fills in the descriptors of the child, each a copy of its own. 0 or a negative errno. */
+static int gather(const ruc_driver_spec_t *spec, int lock_fd, int log_fd, int rpc, int fds[6])
+{
+    int server = spec->embedded ? ruc_proc_pidfd(getpid()) : -1;
+    int rc = spec->embedded && server < 0 ? server : 0;
+    const int from[6] = {-1, log_fd, log_fd, server, rpc, lock_fd};
+    for (int i = 1; i < 6 && rc == 0; i++) {
+        if (from[i] >= 0) {
+            fds[i] = out_of_the_way(from[i]);
+            rc = fds[i] < 0 ? fds[i] : 0;
+        }
+    }
+    if (server >= 0) {
+        close(server);
+    }
+    return rc;
+}
+
+int ruc_helper_start(const ruc_driver_spec_t *spec, int lock_fd, int log_fd,
+                     ruc_helper_born_t *born)
+{
+    int fds[6] = {-1, -1, -1, -1, -1, -1}, pair[2];
     int rc = RUC_FAILPOINT("helper.spawn");
     if (rc < 0) {
         return rc;
     }
-    int server_fd = spec->embedded ? ruc_proc_pidfd(getpid()) : -1;
-    if (spec->embedded && server_fd < 0) {
-        return server_fd;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+        return -errno;
     }
-    ruc_helper_t *h = calloc(1, sizeof *h);
-    rc = h == NULL ? UV_ENOMEM : 0;
-    if (h != NULL) {
-        h->process.data = h;
-        snprintf(h->name, sizeof h->name, "%s", spec->name);
-        rc = spawn(h, loop, spec, rpc, lock_fd, log_fd, server_fd);
-    }
-    if (server_fd >= 0) {
-        close(server_fd);
-    }
+    rc = gather(spec, lock_fd, log_fd, pair[1], fds);
     if (rc == 0) {
-        h->gone = gone;
-        h->arg = arg;
-        DL_APPEND(all, h);
-        *helper = h;
-    } else if (h != NULL) {
-        close_handle(h); /* a handle that did not spawn is to be closed all the same */
+        rc = run(spec, fds, &born->pid);
+    }
+    close_all(fds);
+    close(pair[1]);
+    RUC_FAILPOINT("helper.spawned");
+    if (rc == 0) {
+        born->rpc = pair[0];
+        born->pidfd = ruc_proc_pidfd(born->pid);
+        rc = born->pidfd < 0 ? born->pidfd : 0;
+        if (rc < 0) {
+            end(born);
+        }
+    }
+    if (rc < 0) {
+        close(pair[0]);
     }
     return rc;
 }

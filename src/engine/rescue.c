@@ -127,7 +127,7 @@ ruc_rescue_t *ruc_rescue_begin(uv_loop_t *loop, const ruc_rescue_spec_t *spec)
 
 bool ruc_rescue_killed(const ruc_rescue_t *r)
 {
-    return r != NULL && r->killed;
+    return r != NULL && (r->killed || (r->working && r->step == KILL));
 }
 
 void ruc_rescue_end(ruc_rescue_t *r)

@@ -22,7 +22,7 @@ typedef struct ruc_rpc_events {
 /* A client without a connection. `events` must outlive it. NULL without memory. */
 ruc_rpc_t *ruc_rpc_new(uv_loop_t *loop, const ruc_rpc_events_t *events, void *arg);
 
-/* Its pipe, to be connected by uv_spawn. */
+/* Its pipe, to be opened on a connected socket. */
 uv_pipe_t *ruc_rpc_pipe(ruc_rpc_t *client);
 
 /* Connects to the socket at `path`, which is at most RUC_RPC_PATH_MAX bytes; ends in `connected`.

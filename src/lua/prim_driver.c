@@ -18,6 +18,7 @@
 #include "engine/dirs.h"
 #include "lua/job.h"
 #include "lua/monitor.h"
+#include "lua/port_owner.h"
 #include "lua/prims.h"
 #include "lua/value.h"
 #include "lua/view.h"
@@ -83,6 +84,7 @@ static int driver_seen(lua_State *L)
     lua_setfield(L, -2, "phase");
     lua_pushinteger(L, (lua_Integer)seen->epoch);
     lua_setfield(L, -2, "epoch");
+    set_integer(L, "pid", seen->pid);
     set_integer(L, "port", seen->port);
     set_integer(L, "ui_port", seen->ui_port);
     set_number(L, "started", (double)seen->started_ms / 1000);
@@ -326,6 +328,8 @@ void ruc_prim_driver(lua_State *L)
                                          {"forget", driver_forget},
                                          {"dirs", driver_dirs},
                                          {"port", driver_port},
+                                         {"listeners", ruc_port_listeners},
+                                         {"owner", ruc_port_owner},
                                          {"put", driver_put},
                                          {"next", driver_next},
                                          {"spawn", driver_spawn},

@@ -11,6 +11,11 @@
 /* To be vm->filled of a state that serves. Allocates nothing: it is called by the allocator. */
 void ruc_renew_soon(ruc_vm_t *vm);
 
+/* To be vm->stopped of a state that serves: a second later what the stopped script has left is
+ * collected and given back to the system; where too many of the state's pages are empty then, it is
+ * made anew as well. The same rules. */
+void ruc_renew_shrink(ruc_vm_t *vm);
+
 /* Before the scripts are closed. */
 void ruc_renew_close(void);
 

@@ -141,6 +141,7 @@ void ruc__scripts_serve(ruc_scripts_t *scripts, ruc_generation_t *next, const ch
 {
     ruc_generation_t *before = scripts->now;
     next->vm->filled = ruc_renew_soon;
+    next->vm->stopped = ruc_renew_shrink;
     scripts->now = next;
     scripts->source = source;
     scripts->last_number =
@@ -154,7 +155,7 @@ void ruc__scripts_serve(ruc_scripts_t *scripts, ruc_generation_t *next, const ch
     }
 }
 
-void ruc_scripts_renew(ruc_scripts_t *scripts)
+void ruc_scripts_renew(ruc_scripts_t *scripts, const char *story)
 {
     ruc_fileset_t files;
     ruc_load_report_t report;
@@ -166,16 +167,13 @@ void ruc_scripts_renew(ruc_scripts_t *scripts)
         next = ruc_generation_new(scripts->app, &files, scripts->last_number + 1, &report);
     }
     if (next == NULL) {
-        ruc_log(RUC_LOG_LUA, RUC_ERROR,
-                "what scripts keep has filled the memory of generation %llu, and it could not be "
-                "made anew: %s",
+        ruc_log(RUC_LOG_LUA, RUC_ERROR, "%s, and generation %llu could not be made anew: %s", story,
                 (unsigned long long)before, ruc_buf_str(&report.errors));
     } else {
         ruc__scripts_serve(scripts, next, scripts->source);
         ruc_metric_add(ruc_metrics_series(RUC_M_SCRIPT_RENEWALS), 1);
         ruc_log(RUC_LOG_LUA, RUC_ERROR,
-                "what scripts keep has filled the memory of generation %llu (limits.lua_memory): "
-                "generation %llu, of the same files, serves",
+                "%s: after generation %llu now %llu serves, of the same files", story,
                 (unsigned long long)before, (unsigned long long)next->number);
     }
     ruc_load_report_free(&report);

@@ -39,9 +39,9 @@ typedef void (*ruc_reload_cb)(void *arg, int rc, json_t *report);
 int ruc_scripts_reload(ruc_scripts_t *scripts, ruc_reload_cb cb, void *arg);
 
 /* Makes the generation that serves anew, of the files it was made of, and serves with it: what its
- * scripts have kept is let go of. Logged and counted; where it fails the old one serves on. Not
- * while it is busy: the thread pool has the files of the one that serves. */
-void ruc_scripts_renew(ruc_scripts_t *scripts);
+ * scripts have kept is let go of. Logged, with `story` (why), and counted; where it fails the old
+ * one serves on. Not while ruc_scripts_busy. */
+void ruc_scripts_renew(ruc_scripts_t *scripts, const char *story);
 
 /* {generation, source, watch, files: [{name, path}...], warnings: [text...], last_error,
  * last_error_at}. New reference. */

@@ -32,6 +32,7 @@ static void *cut(ruc_slab_t *slab, size_t class)
         }
         *(void **)page = slab->pages;
         slab->pages = page;
+        slab->bytes += PAGE;
         slab->at = page + PAGE_HEAD;
         slab->end = page + PAGE;
     }

@@ -19,6 +19,7 @@ typedef struct ruc_slab {
     void *free[RUC_SLAB_CLASSES]; /* each block begins with the next */
     void *pages;                  /* each begins with the next */
     char *at, *end;               /* what is not yet cut of the last page */
+    size_t bytes;                 /* of all pages */
 } ruc_slab_t;
 
 /* As realloc, with the old size (0: there was none) and a new size of at least 1. NULL when there

@@ -3,6 +3,7 @@
 
 #include <lauxlib.h>
 #include <lualib.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -13,6 +14,8 @@
 #include "lua/guard.h"
 #include "lua/job.h"
 #include "lua/prims.h"
+
+#define TRIM_BYTES ((size_t)8 << 20) /* pages of a state after which the system gets them back */
 
 /* The allocator with a cap. Lua runs a full collection and tries again when it says no, then raises
  * "not enough memory". Shrinking and freeing never fail. */
@@ -188,7 +191,11 @@ void ruc_vm_close(ruc_vm_t *vm)
     ruc__job_drop_idle(vm);
     vm->closing = true; /* finalizers run now, and may call what they like */
     lua_close(vm->L);
+    bool large = vm->hoarded || vm->slab.bytes > TRIM_BYTES;
     ruc_slab_close(&vm->slab);
+    if (large) {
+        malloc_trim(0); /* else the C library keeps what was freed below what is in use */
+    }
     void (*closed)(void *arg) = vm->closed;
     void *arg = vm->arg;
     free(vm);
