@@ -20,4 +20,5 @@ files["lua/rucat/console.lua"] = { read_globals = { "_ENV" } }
 files["lua/rucat/cli.lua"] = { std = "lua54", read_globals = { "rucat" } }
 files["lua/rucat/cli"] = { std = "lua54", read_globals = { "rucat" } }
 files["etc/rucat.lua"] = { std = "lua54" }
+files["bench"] = { std = "lua54", read_globals = { "rucat" } }
 files["spec"] = { std = "lua54+busted", read_globals = { "rucat" }, max_line_length = false }

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -136,6 +137,23 @@ int ruc_run_dir_make(const char *run_dir, const char *data_dir, const json_t *fi
     return rc;
 }
 
+/* An open file as JSON; NULL when it is none. At once: json_loadfd reads byte by byte. */
+static json_t *load_json(int fd, size_t size)
+{
+    char *text = malloc(size + 1); /* one more: it may be empty */
+    size_t len = 0;
+    while (text != NULL && len < size) {
+        ssize_t got = read(fd, text + len, size - len);
+        if (got == 0 || (got < 0 && errno != EINTR)) {
+            break;
+        }
+        len += got > 0 ? (size_t)got : 0;
+    }
+    json_t *json = text == NULL ? NULL : json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+    free(text);
+    return json;
+}
+
 static void read_status(int dir, ruc_run_look_t *look)
 {
     struct stat st;
@@ -144,7 +162,7 @@ static void read_status(int dir, ruc_run_look_t *look)
         return;
     }
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= STATUS_MAX) {
-        look->status = json_loadfd(fd, JSON_REJECT_DUPLICATES, NULL);
+        look->status = load_json(fd, (size_t)st.st_size);
         look->mtime_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
     }
     close(fd);
