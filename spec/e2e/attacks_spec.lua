@@ -200,7 +200,7 @@ describe("the attack table", function()
       return s:output():find(("attacks.lua:%d:"):format(LINES[name]), from, true)
         and (harmless(name) or s:output():find("budgets." .. kind .. ".", from, true)
           or s:output():find("error object is a table", from, true) or s:output():find("stack overflow", from, true)
-          or s:output():find("not enough memory", from, true))
+          or s:output():find("not enough memory", from, true) or s:output():find("limits.lua_memory", from, true))
     end, 20, "that the log tells of " .. name)
   end
 
