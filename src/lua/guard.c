@@ -176,11 +176,9 @@ static void arm(void)
 static void mark_stopped(ruc_account_t *a, ruc_stop_t what)
 {
     a->stopped = what;
-    if (what == RUC_STOP_MEMORY) {
-        a->vm->hoarded = true;
-        if (a->vm->stopped != NULL) {
-            a->vm->stopped(a->vm);
-        }
+    a->vm->hoarded = true; /* whatever it was stopped for: it may have kept much until then */
+    if (a->vm->stopped != NULL) {
+        a->vm->stopped(a->vm);
     }
     ruc_metric_add(
         ruc_metrics_series(RUC_M_SCRIPT_STOPPED, ruc_budget_name(a->kind), ruc_stop_name(what)), 1);

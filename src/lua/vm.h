@@ -30,9 +30,9 @@ typedef struct ruc_vm {
     size_t refused;   /* the last growth that was refused; Lua asks once more */
     /* Told when what scripts keep has filled the cap, from inside the allocator; may be NULL. */
     void (*filled)(struct ruc_vm *vm);
-    /* Told when a script was stopped for its memory; the same rules. */
+    /* Told when a script was stopped; the same rules. */
     void (*stopped)(struct ruc_vm *vm);
-    bool hoarded;            /* a script was stopped in it for its memory (guard.c) */
+    bool hoarded;            /* a script was stopped in it, and may have kept much (guard.c) */
     ruc_slab_t slab;         /* where its small objects are */
     struct ruc_job *current; /* the job that is running; NULL */
     struct ruc_job *ending;  /* the job whose `done` is being called; NULL */
