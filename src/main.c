@@ -65,7 +65,7 @@ static int read_flags(int argc, char **argv, ruc_flags_t *flags, bool serve)
                                             {"strict", no_argument, NULL, STRICT},
                                             {"try", required_argument, NULL, TRY},
                                             {NULL, 0, NULL, 0}};
-    static const char *const paths[] = {"mode", "listen", NULL, "state_dir"};
+    static const char *const paths[] = {"mode", "listen", "role", "state_dir"};
     const char *help = serve ? serve_usage : check_usage;
     int option;
     while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
@@ -79,11 +79,6 @@ static int read_flags(int argc, char **argv, ruc_flags_t *flags, bool serve)
             flags->strict = true;
         } else if (option == TRY && !serve) {
             flags->try_kind = optarg;
-        } else if (option == ROLE && serve) {
-            if (strcmp(optarg, "server,monitor") != 0 && strcmp(optarg, "monitor,server") != 0) {
-                fprintf(stderr, "rucat: --role %s is not supported in this build\n", optarg);
-                return 2;
-            }
         } else if (option >= MODE && option < STRICT && serve && flags->count < RUC_FLAGS_MAX) {
             flags->keys[flags->count].path = paths[option - MODE];
             flags->keys[flags->count++].text = optarg;

@@ -232,7 +232,17 @@ static void on_loaded(void *arg, int rc)
 
 static int open_store(serve_t *serve, ruc_why_t *why)
 {
-    ruc_store_config_t config = {.kind = "sqlite", .path = serve->dir.db_path};
+    bool remote = strcmp(ruc_config_text(&serve->config, "mode"), "remote") == 0;
+    ruc_store_config_t config = {
+        .kind = remote ? "surreal" : "sqlite",
+        .path = serve->dir.db_path,
+        .url = ruc_config_text(&serve->config, "store.url"),
+        .name_space = ruc_config_text(&serve->config, "store.namespace"),
+        .database = ruc_config_text(&serve->config, "store.database"),
+        .user = ruc_config_text(&serve->config, "store.user"),
+        .ca_file = ruc_config_text(&serve->config, "store.ca_file"),
+        .client = serve->app.client,
+        .connect_ms = (int64_t)(ruc_config_number(&serve->config, "store.connect_time") * 1000)};
     int rc = ruc_store_open(&serve->loop, &config, &serve->app.store, why);
     if (rc < 0) {
         return rc;

@@ -53,6 +53,7 @@
     XX(address, 'S', 'I')      /* external engines: the endpoint that was given */                 \
     XX(plan, 'm', 'I')         /* what the reconciler must know of the plan: endpoint, ui, host */ \
     XX(keeper, 's', 'I')       /* the replica that reconciles it */                                \
+    XX(place, 'm', 'I')        /* of a local driver of `epoch`: host, dir, replica; {}: none */    \
     XX(idempotency, 'm', 'I')  /* the key that made it: key, digest, at_ms */                      \
     XX(history, 'l', 'I')      /* ends since the last asked start, newest first, at most 32 */
 

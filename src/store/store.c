@@ -221,6 +221,52 @@ int ruc_store_events(ruc_store_t *store, const char *engine, const char *after, 
                                             .arg = arg});
 }
 
+/* --- shared stores --- */
+
+bool ruc_store_shared(const ruc_store_t *store)
+{
+    (void)store;
+    return false;
+}
+
+int ruc_store_changes(ruc_store_t *store, const char *since, ruc_store_changes_cb cb, void *arg)
+{
+    (void)store, (void)since, (void)cb, (void)arg;
+    return RUC_EINVALID;
+}
+
+int ruc_store_revs(ruc_store_t *store, ruc_store_rev_cb each, ruc_store_cb done, void *arg)
+{
+    (void)store, (void)each, (void)done, (void)arg;
+    return RUC_EINVALID;
+}
+
+int ruc_store_renew(ruc_store_t *store, const ruc_store_replica_t *self, int64_t lease_ms,
+                    ruc_store_replicas_cb cb, void *arg)
+{
+    (void)store, (void)self, (void)lease_ms, (void)cb, (void)arg;
+    return RUC_EINVALID;
+}
+
+int ruc_store_leave(ruc_store_t *store, const char *id, const char *instance, ruc_store_cb cb,
+                    void *arg)
+{
+    (void)store, (void)id, (void)instance, (void)cb, (void)arg;
+    return RUC_EINVALID;
+}
+
+unsigned ruc_store_emptied(const ruc_store_t *store)
+{
+    (void)store;
+    return 0;
+}
+
+struct ruc_surreal *ruc_store_surreal(const ruc_store_t *store)
+{
+    (void)store;
+    return NULL;
+}
+
 /* --- answers --- */
 
 /* Keeps the state of readiness; says the first failure of a row of them, and their end. */
