@@ -16,7 +16,7 @@ static const char usage[] =
     "  logs       print an engine's log           connect    print an engine's sc:// URL\n"
     "  events     print what happened             top        watch engines and what they take\n"
     "  console    a shell inside the server       try        try a policy on what happened\n"
-    "  completion for bash or zsh\n"
+    "  store      copy all from one store to another      completion for bash or zsh\n"
     "\n"
     "`rucat COMMAND -h` tells more. Client commands talk to --url or RUCAT_URL\n"
     "(default http://127.0.0.1:3000).\n";
@@ -110,8 +110,8 @@ static bool is_client_option(const char *word)
 static bool is_client_command(const char *name)
 {
     static const char *const names[] = {
-        "create",  "list",   "get",    "start", "stop",       "restart", "delete", "wait",  "logs",
-        "connect", "reload", "events", "top",   "completion", "try",     "schema", "store", NULL};
+        "create",  "list",   "get",    "start", "stop",       "restart", "delete", "wait", "logs",
+        "connect", "reload", "events", "top",   "completion", "try",     "schema", NULL};
     for (const char *const *at = names; *at != NULL; at++) {
         if (strcmp(*at, name) == 0) {
             return true;
@@ -150,6 +150,9 @@ int main(int argc, char **argv)
             return argc < 2 ? 2 : 0;
         }
         return ruc_cmd_run(argc - 1, argv + 1);
+    }
+    if (strcmp(command, "store") == 0) {
+        return ruc_cmd_store(argc, argv);
     }
     if (strcmp(command, "console") == 0) {
         return ruc_cmd_console(argc, argv);
