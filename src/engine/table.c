@@ -11,7 +11,7 @@ ruc_table_t *ruc_table_new(ruc_store_t *store, size_t max)
     ruc_table_t *table = calloc(1, sizeof *table);
     if (table != NULL) {
         table->store = store;
-        table->shared = ruc_store_shared(store);
+        table->shared = store != NULL && ruc_store_shared(store);
         table->max = max;
     }
     return table;
