@@ -67,6 +67,8 @@ typedef enum { RUC_METRIC_COUNTER, RUC_METRIC_GAUGE, RUC_METRIC_HISTOGRAM } ruc_
        "From a call of the store until its answer.")                                               \
     XX(STORE_ERRORS, COUNTER, "rucat_store_errors_total", "", NONE,                                \
        "Calls that the store did not take.")                                                       \
+    XX(STORE_STALE, GAUGE, "rucat_store_stale_seconds", "", NONE,                                  \
+       "How long ago the engines were known to be as the store has them; 0: they are.")            \
     XX(LOG_DROPPED, COUNTER, "rucat_log_dropped_total", "", NONE,                                  \
        "Log lines dropped because nobody read them.")
 

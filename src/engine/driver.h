@@ -27,7 +27,8 @@ typedef struct ruc_driver_spec { /* all of it is copied */
     bool embedded;        /* the driver ends with this server */
     const char *helper;   /* path of rucat-engine */
     int64_t beat_ms;
-    int64_t log_max; /* bytes of its log before it is rotated; 0: 64 MiB */
+    int64_t log_max;    /* bytes of its log before it is rotated; 0: 64 MiB */
+    const char *record; /* the engine's whole record, kept beside the plan; NULL: none (adoption) */
 } ruc_driver_spec_t;
 
 /* There is something new in ruc_driver_seen; `beat_only`: nothing but a sign of life. */

@@ -140,8 +140,9 @@ int ruc_fleet_run_dir(const ruc_fleet_t *fleet, const char *engine, uint64_t epo
                 (unsigned long long)epoch);
 }
 
-/* A fresh member with a driver of the record's kind; NULL without memory or for an unknown kind. */
-static member_t *enlist(ruc_fleet_t *fleet, const ruc_record_t *record)
+/* A fresh member with a driver of the record's kind; `text` (NULL: none) is kept beside its plan.
+ * NULL without memory or for an unknown kind. */
+static member_t *enlist(ruc_fleet_t *fleet, const ruc_record_t *record, const char *text)
 {
     char run_dir[PATH_SIZE], data_dir[PATH_SIZE];
     if (ruc_fleet_run_dir(fleet, record->id, record->epoch, run_dir, sizeof run_dir) < 0 ||
@@ -162,7 +163,8 @@ static member_t *enlist(ruc_fleet_t *fleet, const ruc_record_t *record)
                               .embedded = fleet->config.embedded,
                               .helper = fleet->config.helper,
                               .beat_ms = fleet->config.beat_ms,
-                              .log_max = fleet->config.log_max};
+                              .log_max = fleet->config.log_max,
+                              .record = text};
     member->fleet = fleet;
     member->driver =
         ruc_driver_new(fleet->loop, ruc_record_text(record, "driver"), &spec, on_news, member);
@@ -182,7 +184,9 @@ int ruc_fleet_start(ruc_fleet_t *fleet, const ruc_record_t *record, const json_t
     if (!ruc_driver_kind_known(kind)) {
         return ruc_why_set(why, RUC_EINVALID, "driver '%s' is not supported in this build", kind);
     }
-    member_t *member = enlist(fleet, record);
+    char *text = ruc_record_dump(record);
+    member_t *member = text == NULL ? NULL : enlist(fleet, record, text);
+    free(text);
     if (member == NULL) {
         return ruc_why_set(why, UV_ENOMEM, "not enough memory for a driver");
     }
@@ -195,7 +199,7 @@ int ruc_fleet_start(ruc_fleet_t *fleet, const ruc_record_t *record, const json_t
 
 int ruc_fleet_adopt(ruc_fleet_t *fleet, const ruc_record_t *record)
 {
-    member_t *member = enlist(fleet, record);
+    member_t *member = enlist(fleet, record, NULL);
     if (member == NULL) {
         return UV_ENOMEM;
     }

@@ -275,6 +275,24 @@ static json_t *read_json(const char *run_dir, const char *name)
                : json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
 }
 
+json_t *ruc_run_dir_record(const char *run_dir)
+{
+    return read_json(run_dir, "record.json");
+}
+
+bool ruc_run_dir_held(const char *run_dir)
+{
+    char path[PATH_MAX];
+    int len = snprintf(path, sizeof path, "%s/lock", run_dir);
+    int lock =
+        len < 0 || (size_t)len >= sizeof path ? -1 : open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    bool held = lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (lock >= 0) {
+        close(lock);
+    }
+    return held;
+}
+
 int ruc_run_dir_signal_helper(const char *run_dir, int signal, bool *stopped)
 {
     ruc_proc_id_t id;
