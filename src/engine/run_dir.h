@@ -35,6 +35,10 @@ typedef struct ruc_run_look {
  * is killed (see proc/identity.h); to be repeated until `left` is 0. */
 void ruc_run_dir_look(const char *run_dir, const char *instance, ruc_run_look_t *look);
 
+/* True when a helper lives in it; `instance` (37 bytes) is that of its driver, "" when it has not
+ * said so yet. */
+bool ruc_run_dir_held(const char *run_dir, char instance[37]);
+
 /* For a helper that does not answer. Each reads the files of the directory for who is meant, and
  * signals through a verified pidfd. */
 

@@ -16,6 +16,9 @@ int ruc_monitor_prepare(ruc_app_t *app, ruc_why_t *why);
 /* The job of that ticket waits for the next engine; one at a time. */
 void ruc_monitor_wait(ruc_ticket_t ticket);
 
+/* Who is on the store has changed, or whether we may decide: everything is looked at. */
+void ruc_monitor_replicas_changed(ruc_app_t *app);
+
 /* No more reconciling. */
 void ruc_monitor_close(ruc_app_t *app);
 

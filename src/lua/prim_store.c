@@ -19,6 +19,7 @@
 #include "lua/job.h"
 #include "lua/options.h"
 #include "lua/prims.h"
+#include "lua/proxy.h"
 #include "lua/request.h"
 #include "lua/usage.h"
 #include "lua/value.h"
@@ -324,7 +325,9 @@ static int engines_logs(lua_State *L)
         return luaL_error(L, "not enough memory");
     }
     tailing->ticket = ticket;
-    int rc = ruc_fleet_dir(app->fleet, record->id, dir, sizeof dir);
+    const char *base =
+        ruc_replicas_has_files(app->replicas, record) ? ruc_record_place(record, "dir") : NULL;
+    int rc = ruc_fleet_dir(app->fleet, base, record->id, dir, sizeof dir);
     if (rc == 0) {
         rc = ruc_logs_tail(app->loop, dir, (int)lines, LOG_BYTES, tailed, tailing);
     }
@@ -502,6 +505,7 @@ void ruc_prim_store(lua_State *L)
         {"claim", keys_claim}, {"settle", keys_settle}, {"release", keys_release}, {NULL, NULL}};
     ruc_hold_open(L);
     ruc_follow_open(L);
+    ruc_proxy_open(L);
     ruc_request_open(L);
     lua_createtable(L, 0, 2);
     luaL_newlib(L, engines);
