@@ -16,6 +16,7 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "core/watchdog.h"
+#include "engine/recover.h"
 #include "handover.h"
 #include "lua/dispatch.h"
 #include "lua/follow.h"
@@ -91,6 +92,21 @@ static void store_closed(void *arg, int rc)
         ruc_log(RUC_LOG_STORE, RUC_ERROR, "the store could not be closed cleanly");
         serve->exit_code = 1;
     }
+    ruc_http_client_close(serve->app.client); /* the store may have asked by it until now */
+    serve->app.client = NULL;
+}
+
+static void close_store(serve_t *serve)
+{
+    ruc_app_t *app = &serve->app;
+    ruc_feed_close(app->feed);
+    app->feed = NULL;
+    if (app->store != NULL && ruc_store_close(app->store, store_closed, serve) < 0) {
+        serve->exit_code = 1;
+    } else if (app->store == NULL && app->client != NULL) {
+        ruc_http_client_close(app->client);
+        app->client = NULL;
+    }
 }
 
 static void finish_again(uv_timer_t *timer)
@@ -120,10 +136,7 @@ static void finish(serve_t *serve)
     app->scripts = NULL;
     ruc_replicas_close(app->replicas);
     app->replicas = NULL;
-    ruc_http_client_close(app->client);
-    if (ruc_store_close(app->store, store_closed, serve) < 0) {
-        serve->exit_code = 1;
-    }
+    close_store(serve);
 }
 
 static void on_drained(void *arg)
@@ -235,6 +248,36 @@ static void on_loaded(void *arg, int rc)
     serve->load_rc = rc;
 }
 
+static void on_recovered(void *arg, int rc, size_t recovered)
+{
+    serve_t *serve = arg;
+    serve->loaded = true;
+    serve->load_rc = 0; /* whoever is not found now is found by the next start */
+    if (rc < 0) {
+        ruc_log(RUC_LOG_ENGINE, RUC_ERROR, "drivers without a record cannot be looked for: %s",
+                ruc_err_text(rc));
+    } else if (recovered > 0) {
+        ruc_log(RUC_LOG_ENGINE, RUC_WARN, "%zu engines were not in the store and are there again",
+                recovered);
+    }
+}
+
+/* Drivers that run although the store knows nothing of them. */
+static int recover(serve_t *serve, ruc_why_t *why)
+{
+    if (serve->app.embedded) {
+        return 0; /* its state directory was emptied */
+    }
+    serve->loaded = false;
+    int rc = ruc_recover(&serve->loop, serve->app.table, serve->app.state_dir, on_recovered, serve);
+    while (rc == 0 && !serve->loaded) {
+        uv_run(&serve->loop, UV_RUN_ONCE);
+    }
+    return rc < 0 ? ruc_why_set(why, rc, "drivers without a record cannot be looked for: %s",
+                                ruc_err_text(rc))
+                  : 0;
+}
+
 static int open_store(serve_t *serve, ruc_why_t *why)
 {
     bool remote = strcmp(ruc_config_text(&serve->config, "mode"), "remote") == 0;
@@ -253,11 +296,20 @@ static int open_store(serve_t *serve, ruc_why_t *why)
         return rc;
     }
     size_t max = (size_t)ruc_config_number(&serve->config, "limits.engines");
-    serve->app.table = ruc_table_new(serve->app.store, max);
-    if (serve->app.table == NULL) {
+    ruc_app_t *app = &serve->app;
+    app->table = ruc_table_new(app->store, max);
+    ruc_feed_config_t feed = {
+        .poll_ms = (uint64_t)(ruc_config_number(&serve->config, "store.poll") * 1000),
+        .resync_ms = (uint64_t)(ruc_config_number(&serve->config, "store.resync") * 1000),
+        .changed = ruc_monitor_fresh,
+        .arg = app};
+    bool shared = ruc_store_shared(app->store);
+    if (app->table == NULL ||
+        (shared && (app->feed = ruc_feed_new(&serve->loop, app->table, &feed)) == NULL)) {
         return ruc_why_set(why, UV_ENOMEM, "not enough memory");
     }
-    rc = ruc_table_load(serve->app.table, on_loaded, serve);
+    rc = shared ? ruc_feed_open(app->feed, on_loaded, serve)
+                : ruc_table_load(app->table, on_loaded, serve);
     while (rc == 0 && !serve->loaded) {
         uv_run(&serve->loop, UV_RUN_ONCE);
     }
@@ -483,6 +535,7 @@ static int open_all(serve_t *serve, ruc_why_t *why)
         return ruc_why_set(why, UV_ENOMEM, "not enough memory");
     }
     rc = open_store(serve, why);
+    rc = rc < 0 ? rc : recover(serve, why);
     rc = rc < 0 ? rc : open_scripts(serve, why);
     ruc_watchdog_rest();
     rc = rc < 0 ? rc : open_server(serve, why);
@@ -507,17 +560,15 @@ static void abandon(serve_t *serve)
     if (app->scripts != NULL) {
         ruc_scripts_close(app->scripts);
     }
+    if (app->replicas != NULL) {
+        ruc_replicas_leave(app->replicas);
+    }
     ruc_replicas_close(app->replicas);
     app->replicas = NULL;
-    if (app->client != NULL) {
-        ruc_http_client_close(app->client);
-    }
     if (serve->server != NULL) {
         ruc_http_server_drain(serve->server, 0, on_drained, serve);
     }
-    if (app->store != NULL && ruc_store_close(app->store, store_closed, serve) < 0) {
-        serve->exit_code = 1;
-    }
+    close_store(serve);
 }
 
 static void close_rest(serve_t *serve)

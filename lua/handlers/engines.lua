@@ -104,6 +104,13 @@ local function create(req)
   if not engine then
     if key then
       rucat.store.keys.release(key.key)
+      if code == "EXISTS" then -- by the same request to another replica?
+        local _, again, made, location = claim(req)
+        if again == 201 then
+          return again, made, location
+        end
+        rucat.store.keys.release(key.key)
+      end
     end
     return api.store_problem(why, code)
   end

@@ -135,6 +135,7 @@ rucat.state.usage() -> {keys=, bytes=}]==],
 
   ["rucat.store"] = [==[
 rucat.store.engines.get(name or id) -> a view of the engine as it is now, or nil
+rucat.store.engines.fetch(name or id) -> the same; asks a shared store where there is none here. Waits
 rucat.store.engines.list{state=, type=, platform=, name=, label=, after=, limit=} -> views, more
 rucat.store.engines.create(engine [, by]) -> view; nil, message, code. Waits
 rucat.store.engines.verb(id, verb [, by]) -> view; nil, message, code. Waits. start, stop, restart,

@@ -499,14 +499,16 @@ static void check_mode(const ruc_config_t *config, ruc_config_report_t *report)
     }
     size_t i;
     json_t *role;
+    bool known = true;
     json_array_foreach(ruc_config_value(config, "role"), i, role)
     {
         const char *name = json_string_value(role);
         if (strcmp(name, "server") != 0 && strcmp(name, "monitor") != 0) {
             report_add(report, "role", "'role' has '%s', expected 'server' or 'monitor'", name);
+            known = false;
         }
     }
-    if (!remote && json_array_size(ruc_config_value(config, "role")) == 1) {
+    if (!remote && known && json_array_size(ruc_config_value(config, "role")) == 1) {
         report_add(report, "role",
                    "a role alone needs mode 'remote': in mode '%s' one process has both", mode);
     }

@@ -77,6 +77,8 @@ typedef enum { RUC_METRIC_COUNTER, RUC_METRIC_GAUGE, RUC_METRIC_HISTOGRAM } ruc_
        "Times that the lease of this replica was over before it was renewed.")                     \
     XX(TAKEOVERS, COUNTER, "rucat_takeovers_total", "", NONE,                                      \
        "Engines taken over from a replica whose lease was over.")                                  \
+    XX(STORE_STALE, GAUGE, "rucat_store_stale_seconds", "", NONE,                                  \
+       "How long ago the engines were known to be as the store has them; 0: they are.")            \
     XX(LOG_DROPPED, COUNTER, "rucat_log_dropped_total", "", NONE,                                  \
        "Log lines dropped because nobody read them.")
 

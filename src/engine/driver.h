@@ -27,8 +27,9 @@ typedef struct ruc_driver_spec { /* all of it is copied */
     bool embedded;        /* the driver ends with this server */
     const char *helper;   /* path of rucat-engine */
     int64_t beat_ms;
-    uint64_t until_ms; /* ruc_clock_mono_ms: a start that comes later is not made; 0: whenever */
-    int64_t log_max;   /* bytes of its log before it is rotated; 0: 64 MiB */
+    uint64_t until_ms;  /* ruc_clock_mono_ms: a start that comes later is not made; 0: whenever */
+    int64_t log_max;    /* bytes of its log before it is rotated; 0: 64 MiB */
+    const char *record; /* the engine's whole record, kept beside the plan; NULL: none (adoption) */
 } ruc_driver_spec_t;
 
 /* There is something new in ruc_driver_seen; `beat_only`: nothing but a sign of life. */

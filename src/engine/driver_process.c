@@ -560,8 +560,10 @@ static int process_start(ruc_driver_t *d, const json_t *plan, ruc_why_t *why)
         return text == NULL ? RUC_EINVALID : ruc_why_set(why, UV_ENOMEM, "no memory");
     }
     job->plan = text;
-    job->files = files == NULL ? NULL : json_deep_copy(files);
-    if (files != NULL && job->files == NULL) {
+    job->files = files == NULL ? json_object() : json_deep_copy(files);
+    if (job->files == NULL ||
+        (d->spec.record != NULL &&
+         json_object_set_new(job->files, "record.json", json_string(d->spec.record)) < 0)) {
         rc = ruc_why_set(why, UV_ENOMEM, "no memory");
     } else {
         rc = queue_job(p, job, do_make, on_made);

@@ -157,8 +157,10 @@ void ruc_fleet_sweep(ruc_fleet_t *fleet, ruc_table_t *table, const char *engine)
     ruc_strays_sweep(fleet->loop, table, &config, engine);
 }
 
-/* A fresh member with a driver of the record's kind; NULL without memory or for an unknown kind. */
-static member_t *enlist(ruc_fleet_t *fleet, const ruc_record_t *record, uint64_t until_ms)
+/* A fresh member with a driver of the record's kind; `text` (NULL: none) is kept beside its plan.
+ * NULL without memory or for an unknown kind. */
+static member_t *enlist(ruc_fleet_t *fleet, const ruc_record_t *record, const char *text,
+                        uint64_t until_ms)
 {
     char run_dir[PATH_SIZE], data_dir[PATH_SIZE];
     const char *base = ruc_record_place(record, "dir");
@@ -181,7 +183,8 @@ static member_t *enlist(ruc_fleet_t *fleet, const ruc_record_t *record, uint64_t
                               .helper = fleet->config.helper,
                               .beat_ms = fleet->config.beat_ms,
                               .until_ms = until_ms,
-                              .log_max = fleet->config.log_max};
+                              .log_max = fleet->config.log_max,
+                              .record = text};
     member->fleet = fleet;
     member->driver =
         ruc_driver_new(fleet->loop, ruc_record_text(record, "driver"), &spec, on_news, member);
@@ -201,7 +204,9 @@ int ruc_fleet_start(ruc_fleet_t *fleet, const ruc_record_t *record, const json_t
     if (!ruc_driver_kind_known(kind)) {
         return ruc_why_set(why, RUC_EINVALID, "driver '%s' is not supported in this build", kind);
     }
-    member_t *member = enlist(fleet, record, until_ms);
+    char *text = ruc_record_dump(record);
+    member_t *member = text == NULL ? NULL : enlist(fleet, record, text, until_ms);
+    free(text);
     if (member == NULL) {
         return ruc_why_set(why, UV_ENOMEM, "not enough memory for a driver");
     }
@@ -214,7 +219,7 @@ int ruc_fleet_start(ruc_fleet_t *fleet, const ruc_record_t *record, const json_t
 
 int ruc_fleet_adopt(ruc_fleet_t *fleet, const ruc_record_t *record)
 {
-    member_t *member = enlist(fleet, record, UINT64_MAX);
+    member_t *member = enlist(fleet, record, NULL, UINT64_MAX);
     if (member == NULL) {
         return UV_ENOMEM;
     }

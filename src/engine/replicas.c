@@ -482,7 +482,7 @@ int ruc_replicas_open(uv_loop_t *loop, ruc_store_t *store, const ruc_replicas_co
 
 void ruc_replicas_leave(ruc_replicas_t *r)
 {
-    if (r->shared && !r->leaving) {
+    if (r->shared && !r->leaving && r->self.id[0] != '\0') {
         r->leaving = true;
         uv_timer_stop(&r->timer);
         uv_timer_stop(&r->moment);

@@ -273,27 +273,31 @@ static json_t *read_json(const char *run_dir, const char *name)
                : json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
 }
 
-bool ruc_run_dir_held(const char *run_dir, char instance[37])
+json_t *ruc_run_dir_record(const char *run_dir)
+{
+    return read_json(run_dir, "record.json");
+}
+
+bool ruc_run_dir_held(const char *run_dir)
 {
     char path[PATH_MAX];
     int len = snprintf(path, sizeof path, "%s/lock", run_dir);
-    int fd =
+    int lock =
         len < 0 || (size_t)len >= sizeof path ? -1 : open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    bool held = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-    if (fd >= 0) {
-        close(fd);
-    }
-    instance[0] = '\0';
-    if (held) {
-        json_t *plan = read_json(run_dir, "plan.json");
-        const char *text = json_string_value(json_object_get(plan, "instance"));
-        snprintf(instance, 37, "%s", text == NULL ? "" : text);
-        json_decref(plan);
+    bool held = lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (lock >= 0) {
+        close(lock);
     }
     return held;
 }
 
-/* ---- a helper that does not answer ----------------------------------------------------------- */
+void ruc_run_dir_instance(const char *run_dir, char instance[37])
+{
+    json_t *plan = read_json(run_dir, "plan.json");
+    const char *text = json_string_value(json_object_get(plan, "instance"));
+    snprintf(instance, 37, "%s", text == NULL ? "" : text);
+    json_decref(plan);
+}
 
 int ruc_run_dir_signal_helper(const char *run_dir, int signal, bool *stopped)
 {

@@ -88,7 +88,8 @@ static void look_at(sweep_t *sweep, const char *engine)
         char instance[RUC_UUID_SIZE];
         snprintf(run_dir, sizeof run_dir, "%.*s/%llu", PATH_MAX - 24, dir,
                  (unsigned long long)epochs[i]);
-        if (ruc_run_dir_held(run_dir, instance)) {
+        if (ruc_run_dir_held(run_dir)) {
+            ruc_run_dir_instance(run_dir, instance);
             add(sweep, engine, epochs[i], instance);
             lives = true;
         }

@@ -9,6 +9,7 @@
 
 #include "core/config.h"
 #include "engine/agenda.h"
+#include "engine/feed.h"
 #include "engine/fleet.h"
 #include "engine/idempotency.h"
 #include "engine/replicas.h"
@@ -39,6 +40,7 @@ typedef struct ruc_app {
     bool closing;         /* no new work */
     ruc_store_t *store;
     ruc_table_t *table;
+    ruc_feed_t *feed; /* NULL: nobody else writes to the store */
     ruc_idempotency_t *keys;
     ruc_fleet_t *fleet;
     ruc_replicas_t *replicas;

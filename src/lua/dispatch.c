@@ -216,7 +216,8 @@ static int render(lua_State *L)
 static void send_answer(handling_t *handling, rendering_t *r)
 {
     ruc_http_stream_t *stream = handling->request->stream;
-    ruc_http_header_t all[RUC_ANSWER_HEADERS + 1];
+    ruc_http_header_t all[RUC_ANSWER_HEADERS + 2];
+    char stale[24];
     if (r->hold) {
         ruc_hold_begin(handling->app, stream, r->status, r->id, r->verb, r->ms);
         return;
@@ -238,7 +239,8 @@ static void send_answer(handling_t *handling, rendering_t *r)
         all[r->header_count++] = (ruc_http_header_t){
             "content-type", r->ours ? "application/json" : "text/plain; charset=utf-8"};
     }
-    ruc_zip_respond(handling->app, stream, r->status, all, r->header_count, r->text, r->len);
+    size_t n = ruc_answer_mark(handling->app, all, r->header_count, stale);
+    ruc_zip_respond(handling->app, stream, r->status, all, n, r->text, r->len);
 }
 
 static void handled(void *arg, ruc_outcome_t outcome, lua_State *co, int n)

@@ -31,9 +31,26 @@ static void agenda_ready(void *arg)
 {
     ruc_app_t *app = arg;
     char id[27];
-    while (monitor.waits && !app->closing && ruc_agenda_take(app->agenda, id)) {
+    while (monitor.waits && !app->closing && ruc_feed_fresh(app->feed) &&
+           ruc_agenda_take(app->agenda, id)) {
         monitor.waits = false;
         ruc_job_wake(monitor.waiting, push_id, id);
+    }
+}
+
+void ruc_monitor_fresh(void *arg, bool fresh)
+{
+    ruc_app_t *app = arg;
+    if (app->agenda == NULL) {
+        return;
+    }
+    if (fresh) {
+        ruc_log(RUC_LOG_MONITOR, RUC_INFO,
+                "the engines are known as the store has them: reconciling");
+        agenda_ready(app);
+    } else {
+        ruc_log(RUC_LOG_MONITOR, RUC_WARN,
+                "the store does not say how the engines are: they are left as they are");
     }
 }
 

@@ -228,6 +228,19 @@ static int engines_verb(lua_State *L)
     return wait_written(L, writing, rc, NULL);
 }
 
+/* get, but where the store is shared and the engine is not known here, the store is asked: somebody
+ * else may have made it just now. */
+static int engines_fetch(lua_State *L)
+{
+    ruc_table_t *table = table_of(L);
+    const char *key = luaL_checkstring(L, 1);
+    if (ruc_table_find(table, key) != NULL || ruc_vm_of(L)->app->feed == NULL) {
+        return engines_get(L);
+    }
+    writing_t *writing = writing_new(L, "rucat.store.engines.fetch");
+    return wait_written(L, writing, ruc_table_fetch(table, key, written, writing), NULL);
+}
+
 static int engines_change(lua_State *L)
 {
     ruc_why_t why = {""};
@@ -492,10 +505,11 @@ static int events_list(lua_State *L)
 
 void ruc_prim_store(lua_State *L)
 {
-    static const luaL_Reg engines[] = {
-        {"get", engines_get},   {"list", engines_list},       {"create", engines_create},
-        {"verb", engines_verb}, {"note", engines_note},       {"hold", engines_hold},
-        {"logs", engines_logs}, {"usage", ruc_engines_usage}, {NULL, NULL}};
+    static const luaL_Reg engines[] = {{"get", engines_get},         {"fetch", engines_fetch},
+                                       {"list", engines_list},       {"create", engines_create},
+                                       {"verb", engines_verb},       {"note", engines_note},
+                                       {"hold", engines_hold},       {"logs", engines_logs},
+                                       {"usage", ruc_engines_usage}, {NULL, NULL}};
     static const luaL_Reg system[] = {{"change", engines_change},
                                       {"remove", engines_remove},
                                       {"whole", engines_whole},

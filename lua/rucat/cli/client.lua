@@ -131,6 +131,11 @@ function client:call(method, path, body, timeout)
   if answer.status < 200 or answer.status > 299 then
     client.refuse(answer, path)
   end
+  local stale = answer.headers["x-rucat-stale"]
+  if stale and not self.said_stale then
+    self.said_stale = true
+    io.stderr:write(("rucat: the server's store does not answer: this is as it was %s s ago\n"):format(stale))
+  end
   return answer
 end
 
