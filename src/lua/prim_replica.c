@@ -202,7 +202,7 @@ static int replica_reaches(lua_State *L)
     (void)replicas_of(L);
     ruc_job_need(L, RUC_PHASE_SYSTEM, "rucat.replica.reaches");
     const char *dir = luaL_checkstring(L, 1), *engine = luaL_checkstring(L, 2);
-    ruc_ticket_t ticket = ruc_job_ticket(L, "rucat.replica.reaches");
+    ruc_ticket_t ticket = ruc_job_ticket(L, "reaches");
     size_t size = strlen(dir) + strlen(engine) + sizeof "/engines/";
     reaching_t *reaching = calloc(1, sizeof *reaching + size);
     if (reaching == NULL) {
@@ -266,6 +266,7 @@ void ruc_prim_replica(lua_State *L)
     static const luaL_Reg functions[] = {{"shared", replica_shared},   {"id", replica_id},
                                          {"list", replica_list},       {"route", replica_route},
                                          {"forward", replica_forward}, {NULL, NULL}};
+    /* For reconcile (lua/rucat/keeper.lua) alone. */
     static const luaL_Reg system[] = {
         {"holds", replica_holds}, {"settles_in", replica_settles_in}, {"get", replica_get},
         {"alive", replica_alive}, {"winner", replica_winner},         {"host", replica_host},

@@ -209,6 +209,13 @@ static int engines_create(lua_State *L)
     (void)ruc_job_ticket(L, "rucat.store.engines.create"); /* raises before there is a document */
     json_t *doc = object_at(L, 1, "an engine"), *data = data_at(L, 3);
     writing_t *writing = writing_new(L, "rucat.store.engines.create");
+    const ruc_app_t *app = ruc_vm_of(L)->app;
+    if (app->monitor && ruc_replicas_shared(app->replicas) && ruc_replicas_holds(app->replicas) &&
+        json_object_set_new(doc, "keeper", json_string(ruc_replicas_self(app->replicas)->id)) < 0) {
+        json_decref(doc);
+        json_decref(data);
+        return wait_written(L, writing, UV_ENOMEM, NULL);
+    }
     int rc = ruc_table_create(table_of(L), doc, data, by, written, writing, &why);
     json_decref(doc);
     json_decref(data);
