@@ -298,7 +298,11 @@ static int take_all(ruc_replicas_t *r, const ruc_store_replica_t *rows, size_t n
 static void take_lease(ruc_replicas_t *r)
 {
     uint64_t now = ruc_clock_mono_ms(), lease = (uint64_t)r->lease_ms;
+    uint64_t until = r->sent_ms + lease - lease / 6;
     bool first = r->held_until == 0, lost = !first && now >= r->held_until;
+    if (now >= until) {
+        return; /* the answer took longer than the lease */
+    }
     if (first || lost) {
         /* Those whose leases are over may be just as late as we are. */
         r->settled_at = now + lease;
@@ -311,7 +315,7 @@ static void take_lease(ruc_replicas_t *r)
                 "over for %.1f s",
                 (double)lease / 1000);
     }
-    r->held_until = r->sent_ms + lease - lease / 6;
+    r->held_until = until;
 }
 
 static void take_clock(const ruc_replicas_t *r, int64_t now_ms)
