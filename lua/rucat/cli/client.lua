@@ -102,7 +102,7 @@ function client.problem(answer)
   local words = type(problem.detail) == "string" and problem.detail or problem.title
   local lines = { type(words) == "string" and words or ("the answer was " .. answer.status) }
   for _, item in ipairs(type(problem.errors) == "table" and problem.errors or {}) do
-    if type(item) == "table" then
+    if type(item) == "table" and not lines[1]:find(tostring(item.message), 1, true) then -- not twice
       local field = type(item.field) == "string" and item.field ~= "" and item.field .. ": " or ""
       lines[#lines + 1] = ("  %s%s"):format(field, tostring(item.message))
     end
