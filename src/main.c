@@ -16,8 +16,8 @@ static const char usage[] =
     "  logs       print an engine's log           connect    print an engine's sc:// URL\n"
     "  events     print what happened             top        watch engines and what they take\n"
     "  console    a shell inside the server       try        try a policy on what happened\n"
-    "  replicas   list the servers on one store\n"
-    "  completion for bash or zsh\n"
+    "  replicas   list the servers on one store     completion for bash or zsh\n"
+    "  store      copy all from one store to another\n"
     "\n"
     "`rucat COMMAND -h` tells more. Client commands talk to --url or RUCAT_URL\n"
     "(default http://127.0.0.1:3000).\n";
@@ -113,10 +113,9 @@ static bool is_client_option(const char *word)
 
 static bool is_client_command(const char *name)
 {
-    static const char *const names[] = {"create",  "list",     "get",    "start", "stop",
-                                        "restart", "delete",   "wait",   "logs",  "connect",
-                                        "reload",  "replicas", "events", "top",   "completion",
-                                        "try",     "schema",   "store",  NULL};
+    static const char *const names[] = {
+        "create",  "list",   "get",      "start",  "stop", "restart",    "delete", "wait",   "logs",
+        "connect", "reload", "replicas", "events", "top",  "completion", "try",    "schema", NULL};
     for (const char *const *at = names; *at != NULL; at++) {
         if (strcmp(*at, name) == 0) {
             return true;
@@ -155,6 +154,9 @@ int main(int argc, char **argv)
             return argc < 2 ? 2 : 0;
         }
         return ruc_cmd_run(argc - 1, argv + 1);
+    }
+    if (strcmp(command, "store") == 0) {
+        return ruc_cmd_store(argc, argv);
     }
     if (strcmp(command, "console") == 0) {
         return ruc_cmd_console(argc, argv);
