@@ -204,7 +204,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    char command[128];
+    char command[200];
     (void)state;
     snprintf(command, sizeof command, "rm -rf '%s' '%s-copy'", dir, dir);
     return system(command) != 0 || uv_loop_close(&loop) != 0;
