@@ -309,6 +309,32 @@ static void the_dead_win_nothing(void **state)
     end(r);
 }
 
+static bool doubts(const ruc_replicas_t *r)
+{
+    return ruc_replicas_settles_in(r) > 0;
+}
+
+/* Who was alive and is not in the answer at all, or is over because the database's clock was set,
+ * is given a lease to come back. */
+static void who_vanishes_is_waited_for(void **state)
+{
+    (void)state;
+    db.left_ms[0] = LEASE;
+    ruc_replicas_t *r = open_as(INSTANCE);
+    assert_true(until(settled, r, 5000));
+    db.left_ms[0] = 0; /* emptied */
+    assert_true(until(doubts, r, 5000));
+    assert_true(until(settled, r, 5000));
+    db.left_ms[0] = LEASE;
+    assert_true(until(settled, r, 100));
+    db.ahead_ms += 3600 * 1000;
+    db.left_ms[0] = -3600 * 1000 + LEASE;
+    assert_true(until(doubts, r, 5000));
+    assert_true(until(settled, r, 5000));
+    assert_false(ruc_replicas_find(r, OTHER)->alive);
+    end(r);
+}
+
 static ruc_record_t *record_at(const char *host, const char *replica, const char *keeper)
 {
     ruc_why_t why = {""};
@@ -415,6 +441,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_late_answer_is_no_lease, setup, teardown),
         cmocka_unit_test_setup_teardown(another_process_of_the_same_id, setup, teardown),
         cmocka_unit_test_setup_teardown(the_dead_win_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_vanishes_is_waited_for, setup, teardown),
         cmocka_unit_test_setup_teardown(who_has_the_files, setup, teardown),
         cmocka_unit_test_setup_teardown(ids_go_by_the_databases_clock, setup, teardown),
         cmocka_unit_test_setup_teardown(a_directory_is_a_replica, setup, teardown),

@@ -27,6 +27,7 @@ struct ruc_replicas {
     ruc_replica_t *all; /* of the last answer, by id */
     size_t count;
     uint64_t answered_ms; /* when that was; 0: there was none yet */
+    int64_t database_ms;  /* and the database's clock then */
     uv_timer_t timer;     /* the next renewal */
     uv_timer_t moment;    /* the next time at which something changes by itself */
     bool renewing, leaving;
@@ -251,8 +252,30 @@ static int by_id(const void *a, const void *b)
     return strcmp(((const ruc_replica_t *)a)->id, ((const ruc_replica_t *)b)->id);
 }
 
+/* True when what the database says cannot be the whole truth: somebody who was alive is not in it
+ * at all (rows stay for a day: it was emptied or exchanged), or its clock was set (then every lease
+ * that was not renewed since looks over). */
+static bool is_doubtful(const ruc_replicas_t *r, int64_t now_ms, const ruc_replica_t *all, size_t n)
+{
+    int64_t passed = (int64_t)(ruc_clock_mono_ms() - r->answered_ms);
+    if (r->answered_ms == 0) {
+        return false; /* the first answer: nothing is taken for a lease anyway */
+    }
+    if (now_ms - r->database_ms > passed + r->lease_ms / 6) {
+        return true;
+    }
+    for (size_t i = 0; i < r->count; i++) {
+        const ruc_replica_t *found =
+            bsearch(r->all[i].id, all, n, sizeof *all, by_id); /* the id is its first member */
+        if (r->all[i].alive && found == NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Takes over what the database said of all replicas; says who came and who went. */
-static int take_all(ruc_replicas_t *r, const ruc_store_replica_t *rows, size_t n)
+static int take_all(ruc_replicas_t *r, int64_t now_ms, const ruc_store_replica_t *rows, size_t n)
 {
     if (n > RUC_REPLICAS_MAX) {
         ruc_log(RUC_LOG_MONITOR, RUC_WARN, "there are %zu replicas: %u of them are known here", n,
@@ -286,6 +309,13 @@ static int take_all(ruc_replicas_t *r, const ruc_store_replica_t *rows, size_t n
         }
     }
     qsort(all, n, sizeof *all, by_id);
+    if (is_doubtful(r, now_ms, all, n)) {
+        ruc_log(RUC_LOG_MONITOR, RUC_WARN,
+                "the database has lost replicas, or its clock was set: engines of other replicas "
+                "are not taken over for %.1f s",
+                (double)r->lease_ms / 1000);
+        r->settled_at = ruc_clock_mono_ms() + (uint64_t)r->lease_ms;
+    }
     free(r->all);
     r->all = all;
     r->count = n;
@@ -382,9 +412,10 @@ static void renewed(void *arg, int rc, int64_t now_ms, const ruc_store_replica_t
         free_if_over(r);
         return;
     }
-    rc = rc == 0 ? take_all(r, rows, n) : rc;
+    rc = rc == 0 ? take_all(r, now_ms, rows, n) : rc;
     if (rc == 0) {
         r->answered_ms = ruc_clock_mono_ms();
+        r->database_ms = now_ms;
         take_lease(r);
         take_clock(r, now_ms);
     }
