@@ -244,6 +244,8 @@ install_packages $(python_packages; $fast || python_packages jvm)
 our_processes >"$work/before"
 fetch_sail
 fetch_schemathesis
+fetch_surreal
+export SPEC_SURREAL=$surreal
 export SPEC_SCHEMATHESIS=$schemathesis
 export SPEC_SAIL=$sail_command SPEC_PYTHON=$sail_python SPEC_JVM=0
 if ! $fast; then

@@ -16,21 +16,25 @@ static const char usage[] =
     "  logs       print an engine's log           connect    print an engine's sc:// URL\n"
     "  events     print what happened             top        watch engines and what they take\n"
     "  console    a shell inside the server       try        try a policy on what happened\n"
-    "  completion for bash or zsh\n"
+    "  replicas   list the servers on one store     completion for bash or zsh\n"
+    "  store      copy all from one store to another\n"
     "\n"
     "`rucat COMMAND -h` tells more. Client commands talk to --url or RUCAT_URL\n"
     "(default http://127.0.0.1:3000).\n";
 
 static const char serve_usage[] =
-    "usage: rucat serve [-c FILE] [--mode embedded|local] [--listen HOST:PORT]\n"
+    "usage: rucat serve [-c FILE] [--mode embedded|local|remote] [--listen HOST:PORT]\n"
     "                   [--state-dir DIR] [--role server,monitor]\n"
     "\n"
     "  -c, --config FILE    configuration (default etc/rucat.lua beside the program,\n"
     "                       else /etc/rucat/rucat.lua)\n"
     "      --mode MODE      embedded: engines end with the server, nothing is kept\n"
     "                       local: engines live on and are adopted by the next server\n"
+    "                       remote: as local, many servers may share the store\n"
     "      --listen ADDR    HOST:PORT or [IPV6]:PORT; port 0 takes a free one\n"
     "      --state-dir DIR  where engines, logs and the store are kept\n"
+    "      --role ROLES     mode remote: server (REST, console), monitor (reconcile), or\n"
+    "                       both, which is the default\n"
     "\n"
     "SIGTERM and SIGINT end it gracefully, a second one hurries; SIGHUP reloads.\n";
 
@@ -110,8 +114,8 @@ static bool is_client_option(const char *word)
 static bool is_client_command(const char *name)
 {
     static const char *const names[] = {
-        "create",  "list",   "get",    "start", "stop",       "restart", "delete", "wait",  "logs",
-        "connect", "reload", "events", "top",   "completion", "try",     "schema", "store", NULL};
+        "create",  "list",   "get",      "start",  "stop", "restart",    "delete", "wait",   "logs",
+        "connect", "reload", "replicas", "events", "top",  "completion", "try",    "schema", NULL};
     for (const char *const *at = names; *at != NULL; at++) {
         if (strcmp(*at, name) == 0) {
             return true;
@@ -150,6 +154,9 @@ int main(int argc, char **argv)
             return argc < 2 ? 2 : 0;
         }
         return ruc_cmd_run(argc - 1, argv + 1);
+    }
+    if (strcmp(command, "store") == 0) {
+        return ruc_cmd_store(argc, argv);
     }
     if (strcmp(command, "console") == 0) {
         return ruc_cmd_console(argc, argv);

@@ -69,6 +69,7 @@ rucat: the primitives that scripts have, and rucat.version. help("rucat.timer") 
   rucat.json     strict JSON                    rucat.tcp      does something listen there
   rucat.log      lines for the log              rucat.timer    waiting, now and then
   rucat.metrics  numbers for Prometheus         rucat.state    values that outlive calls
+  rucat.replica  the servers on one store
 Wrong use raises; the world's failures return nil, message, code.]==],
 
   ["rucat.clock"] = [==[
@@ -114,8 +115,16 @@ rucat.process.spawn{argv=, env=, cwd=, input=, stdout=, stderr=, keep=} -> p; ni
   p:wait([seconds]) -> {code=, signal=}; nil, message, code. Waits
   p:kill([signal])  p:pid()  p:output() -> out, err  p:close()]==],
 
+  ["rucat.replica"] = [==[
+rucat.replica.shared() -> true where other servers may share the store
+rucat.replica.id() -> the id of this one; "" where there is only one
+rucat.replica.list() -> {id=, name=, url=, host=, roles=, version=, alive=, left=, self=} of each
+rucat.replica.route(engine) -> "" when what it has written is on this host, else the url of who has it;
+  nil, message, code when nobody that is alive has
+rucat.replica.forward(engine)   for handlers: an answer that the replica of route() gives]==],
+
   ["rucat.server"] = [==[
-rucat.server.info() -> {cpus=, instance=, listen=, mode=, version=}
+rucat.server.info() -> {cpus=, instance=, listen=, mode=, version=, roles=, replica=}
 rucat.server.ready() -> true; false, why
 rucat.server.scripts() -> generation, files, last error
 rucat.server.reload() -> what changed; nil, what is wrong. Waits
@@ -135,6 +144,7 @@ rucat.state.usage() -> {keys=, bytes=}]==],
 
   ["rucat.store"] = [==[
 rucat.store.engines.get(name or id) -> a view of the engine as it is now, or nil
+rucat.store.engines.fetch(name or id) -> the same; asks a shared store where there is none here. Waits
 rucat.store.engines.list{state=, type=, platform=, name=, label=, after=, limit=} -> views, more
 rucat.store.engines.create(engine [, by]) -> view; nil, message, code. Waits
 rucat.store.engines.verb(id, verb [, by]) -> view; nil, message, code. Waits. start, stop, restart,

@@ -60,12 +60,24 @@ function browser:find(css)
   return call(self, "POST", self.session .. "/element", { using = "css selector", value = css })[ELEMENT]
 end
 
+-- Acts on an element, once more where the page has drawn it anew between finding it and acting.
+local function act(self, css, path, body)
+  for try = 1, 5 do
+    local fine, why = pcall(call, self, "POST", self.session .. "/element/" .. self:find(css) .. path, body)
+    if fine then
+      return
+    elseif try == 5 or not tostring(why):find("stale element", 1, true) then
+      error(why, 0)
+    end
+  end
+end
+
 function browser:click(css)
-  call(self, "POST", self.session .. "/element/" .. self:find(css) .. "/click")
+  act(self, css, "/click")
 end
 
 function browser:type(css, text)
-  call(self, "POST", self.session .. "/element/" .. self:find(css) .. "/value", { text = text })
+  act(self, css, "/value", { text = text })
 end
 
 -- Presses keys wherever the keyboard is: "\u{E004}" is Tab, "\u{E007}" Enter, "\u{E00C}" Escape.

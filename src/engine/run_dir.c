@@ -264,8 +264,6 @@ void ruc_run_dir_look(const char *run_dir, const char *instance, ruc_run_look_t 
     close(dir);
 }
 
-/* ---- a helper that does not answer ----------------------------------------------------------- */
-
 static json_t *read_json(const char *run_dir, const char *name)
 {
     char path[PATH_MAX];
@@ -273,6 +271,32 @@ static json_t *read_json(const char *run_dir, const char *name)
     return len < 0 || (size_t)len >= sizeof path
                ? NULL
                : json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
+}
+
+json_t *ruc_run_dir_record(const char *run_dir)
+{
+    return read_json(run_dir, "record.json");
+}
+
+bool ruc_run_dir_held(const char *run_dir)
+{
+    char path[PATH_MAX];
+    int len = snprintf(path, sizeof path, "%s/lock", run_dir);
+    int lock =
+        len < 0 || (size_t)len >= sizeof path ? -1 : open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    bool held = lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (lock >= 0) {
+        close(lock);
+    }
+    return held;
+}
+
+void ruc_run_dir_instance(const char *run_dir, char instance[37])
+{
+    json_t *plan = read_json(run_dir, "plan.json");
+    const char *text = json_string_value(json_object_get(plan, "instance"));
+    snprintf(instance, 37, "%s", text == NULL ? "" : text);
+    json_decref(plan);
 }
 
 int ruc_run_dir_signal_helper(const char *run_dir, int signal, bool *stopped)

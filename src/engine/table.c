@@ -11,6 +11,7 @@ ruc_table_t *ruc_table_new(ruc_store_t *store, size_t max)
     ruc_table_t *table = calloc(1, sizeof *table);
     if (table != NULL) {
         table->store = store;
+        table->shared = store != NULL && ruc_store_shared(store);
         table->max = max;
     }
     return table;
@@ -276,5 +277,6 @@ void ruc_table_free(ruc_table_t *table)
         ruc__table_take_out(table, table->sorted[table->count - 1]);
     }
     free(table->sorted);
+    free(table->gone);
     free(table);
 }
