@@ -32,9 +32,6 @@ typedef struct ruc__surreal_schema {
  * Ends by ruc__surreal_checked. */
 void ruc__surreal_check_schema(ruc__surreal_schema_t *schema);
 
-/* The tables' names and fields as SurrealQL. */
-extern const char ruc__surreal_tables[];
-
 /* ---- surreal_tidy.c ---- */
 
 typedef struct ruc__surreal_tally ruc__surreal_tally_t;
