@@ -81,6 +81,32 @@ function changes_session(message) {
   return message.method !== "query" || /\b(use|let)\b/i.test(String((message.params || [])[0]));
 }
 
+function has_failed(answer) {
+  const first = decode(answer);
+  return Boolean(first && typeof first === "object" && first.error && first.error.code);
+}
+
+function envelope(answer) {
+  return has_failed(answer) ? answer : Buffer.concat([Buffer.from([0xa1]), encode("result"), answer]);
+}
+
+// A session that the client attached itself and names in each request (rucat's way). The engine makes
+// it the owner's: nothing but a sign-in is passed to one that has not signed in.
+const attached = new Map(); // id -> has signed in
+
+async function own_session(message, bytes) {
+  const id = Buffer.from(message.session.value).toString("hex");
+  const open = ["signin", "attach", "detach", "version"].includes(message.method);
+  if (attached.get(id) === false && !open) return encode(anonymous);
+  const answer = Buffer.from(await engine.native.execute(bytes));
+  if (!has_failed(answer)) {
+    if (message.method === "attach") attached.set(id, false);
+    if (message.method === "signin") attached.set(id, true);
+    if (message.method === "detach") attached.delete(id);
+  }
+  return answer;
+}
+
 async function rpc(request, bytes) {
   if (request.headers["content-type"] !== "application/cbor") {
     throw new Answer(415, "this stand-in speaks application/cbor on /rpc");
@@ -91,15 +117,14 @@ async function rpc(request, bytes) {
   } catch (error) {
     throw new Answer(400, "Invalid request: " + error.message);
   }
+  if (message.session) return envelope(await own_session(message, bytes));
   const token = await token_of(request);
   let answer;
   if (OPEN.has(message.method)) answer = await engine.pass_once(bytes);
   else if (!token) return encode(anonymous);
   else if (changes_session(message)) answer = await engine.pass_once(bytes, token, ...place(request));
   else answer = await engine.pass(bytes, await engine.session(token, ...place(request)));
-  const first = decode(answer);
-  const failed = first && typeof first === "object" && first.error && first.error.code;
-  return failed ? answer : Buffer.concat([Buffer.from([0xa1]), encode("result"), answer]);
+  return envelope(answer);
 }
 
 // What JSON can say of a value.
