@@ -291,6 +291,19 @@ bool ruc_run_dir_held(const char *run_dir)
     return held;
 }
 
+int ruc_run_dir_driver(const char *run_dir)
+{
+    ruc_proc_id_t id;
+    json_t *status = read_json(run_dir, "status.json");
+    int pidfd = !says_ended(status) && who_is(status, "driver", &id) ? ruc_proc_same(&id) : -ESRCH;
+    json_decref(status);
+    if (pidfd < 0) {
+        return 0;
+    }
+    close(pidfd);
+    return id.pid;
+}
+
 void ruc_run_dir_instance(const char *run_dir, char instance[37])
 {
     json_t *plan = read_json(run_dir, "plan.json");
