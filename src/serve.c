@@ -16,7 +16,6 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "core/watchdog.h"
-#include "engine/recover.h"
 #include "handover.h"
 #include "lua/dispatch.h"
 #include "lua/follow.h"
@@ -28,6 +27,7 @@
 #include "lua/scripts.h"
 #include "lua/state.h"
 #include "proc/orphans.h"
+#include "serve_store.h"
 #include "service.h"
 #include "statedir.h"
 
@@ -48,8 +48,8 @@ typedef struct serve {
     uv_timer_t alive;   /* tells the service manager that the loop runs */
     uint64_t engines_until;
     char instance[RUC_UUID_SIZE], listen[300], peer_url[RUC_REPLICA_URL_SIZE];
-    bool loaded, signals, drained, engines_ended, stopping, finished;
-    int load_rc, exit_code;
+    bool signals, drained, engines_ended, stopping, finished;
+    int exit_code;
     int sockets[RUC_HANDOVER_SOCKETS], socket_count; /* that were handed over */
 } serve_t;
 
@@ -239,88 +239,6 @@ static ruc_log_format_t log_format(const ruc_config_t *config)
     return strcmp(name, "text") == 0   ? RUC_LOG_TEXT
            : strcmp(name, "json") == 0 ? RUC_LOG_JSON
                                        : RUC_LOG_AUTO;
-}
-
-static void on_loaded(void *arg, int rc)
-{
-    serve_t *serve = arg;
-    serve->loaded = true;
-    serve->load_rc = rc;
-}
-
-static void on_recovered(void *arg, int rc, size_t recovered)
-{
-    serve_t *serve = arg;
-    serve->loaded = true;
-    serve->load_rc = 0; /* whoever is not found now is found by the next start */
-    if (rc < 0) {
-        ruc_log(RUC_LOG_ENGINE, RUC_ERROR, "drivers without a record cannot be looked for: %s",
-                ruc_err_text(rc));
-    } else if (recovered > 0) {
-        ruc_log(RUC_LOG_ENGINE, RUC_WARN, "%zu engines were not in the store and are there again",
-                recovered);
-    }
-}
-
-/* Drivers that run although the store knows nothing of them. */
-static int recover(serve_t *serve, ruc_why_t *why)
-{
-    if (serve->app.embedded) {
-        return 0; /* its state directory was emptied */
-    }
-    serve->loaded = false;
-    int rc = ruc_recover(&serve->loop, serve->app.table, serve->app.state_dir, on_recovered, serve);
-    while (rc == 0 && !serve->loaded) {
-        uv_run(&serve->loop, UV_RUN_ONCE);
-    }
-    return rc < 0 ? ruc_why_set(why, rc, "drivers without a record cannot be looked for: %s",
-                                ruc_err_text(rc))
-                  : 0;
-}
-
-static int open_store(serve_t *serve, ruc_why_t *why)
-{
-    bool remote = strcmp(ruc_config_text(&serve->config, "mode"), "remote") == 0;
-    ruc_store_config_t config = {
-        .kind = remote ? "surreal" : "sqlite",
-        .path = serve->dir.db_path,
-        .url = ruc_config_text(&serve->config, "store.url"),
-        .name_space = ruc_config_text(&serve->config, "store.namespace"),
-        .database = ruc_config_text(&serve->config, "store.database"),
-        .user = ruc_config_text(&serve->config, "store.user"),
-        .ca_file = ruc_config_text(&serve->config, "store.ca_file"),
-        .client = serve->app.client,
-        .connect_ms = (int64_t)(ruc_config_number(&serve->config, "store.connect_time") * 1000)};
-    int rc = ruc_store_open(&serve->loop, &config, &serve->app.store, why);
-    if (rc < 0) {
-        return rc;
-    }
-    size_t max = (size_t)ruc_config_number(&serve->config, "limits.engines");
-    ruc_app_t *app = &serve->app;
-    app->table = ruc_table_new(app->store, max);
-    ruc_feed_config_t feed = {
-        .poll_ms = (uint64_t)(ruc_config_number(&serve->config, "store.poll") * 1000),
-        .resync_ms = (uint64_t)(ruc_config_number(&serve->config, "store.resync") * 1000),
-        .changed = ruc_monitor_fresh,
-        .arg = app};
-    bool shared = ruc_store_shared(app->store);
-    if (app->table == NULL ||
-        (shared && (app->feed = ruc_feed_new(&serve->loop, app->table, &feed)) == NULL)) {
-        return ruc_why_set(why, UV_ENOMEM, "not enough memory");
-    }
-    rc = shared ? ruc_feed_open(app->feed, on_loaded, serve)
-                : ruc_table_load(app->table, on_loaded, serve);
-    while (rc == 0 && !serve->loaded) {
-        uv_run(&serve->loop, UV_RUN_ONCE);
-    }
-    rc = rc == 0 ? serve->load_rc : rc;
-    serve->app.keys = ruc_idempotency_new(serve->app.table);
-    if (rc == 0 && serve->app.keys == NULL) {
-        return ruc_why_set(why, UV_ENOMEM, "not enough memory");
-    }
-    return rc < 0 ? ruc_why_set(why, rc, "the engines could not be read from the store: %s",
-                                ruc_err_text(rc))
-                  : 0;
 }
 
 static int open_scripts(serve_t *serve, ruc_why_t *why)
@@ -534,8 +452,8 @@ static int open_all(serve_t *serve, ruc_why_t *why)
     if (app->client == NULL) {
         return ruc_why_set(why, UV_ENOMEM, "not enough memory");
     }
-    rc = open_store(serve, why);
-    rc = rc < 0 ? rc : recover(serve, why);
+    rc = ruc_serve_open_store(app, serve->dir.db_path, why);
+    rc = rc < 0 ? rc : ruc_serve_recover(app, why);
     rc = rc < 0 ? rc : open_scripts(serve, why);
     ruc_watchdog_rest();
     rc = rc < 0 ? rc : open_server(serve, why);
