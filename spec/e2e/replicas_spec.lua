@@ -258,11 +258,13 @@ describe("a server that is gone", function()
       cluster:create(b, "s" .. i)
     end
     server.eventually(function()
-      local left = 0
+      local left = {}
       for _, e in ipairs(b:get("/v1/engines?limit=1000").engines) do
-        left = left + (e.state == "Running" and e.reason == "Ready" and 0 or 1)
+        if e.state ~= "Running" or e.reason ~= "Ready" then
+          left[#left + 1] = rucat.json.encode(e)
+        end
       end
-      return left == 0, left .. " are not up"
+      return #left == 0, #left .. " are not up: " .. (left[1] or "")
     end, TAKEN + 20, "that all are up")
     replicas.go_on(a)
     cluster:wait_all(2)
@@ -346,7 +348,7 @@ describe("a server on another host", function()
     if not replicas.missing and not no_unshare() then
       cluster = replicas.start(0)
       near = cluster:add()
-      far = cluster:add({ prefix = UNSHARE })
+      far = cluster:add({ prefix = UNSHARE, config = { log = { level = "debug" } } })
       cluster:wait_all(2)
     end
   end)
