@@ -59,7 +59,7 @@ first_package() {
 # What is needed to build and to run.
 build_packages() {
     printf '%s\n' cmake ninja-build gcc libc6-dev pkgconf lua5.4 liblua5.4-dev lua-cjson \
-        libuv1-dev libcurl4-openssl-dev libsqlite3-dev zlib1g-dev libjansson-dev libedit-dev uthash-dev \
+        libuv1-dev libcurl4-openssl-dev libsqlite3-dev zlib1g-dev libjansson-dev libcbor-dev libedit-dev uthash-dev \
         libcmocka-dev
     first_package libllhttp-dev node-llhttp
 }

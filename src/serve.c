@@ -3,11 +3,13 @@
  * The end has steps, each of which waits for the one before: no new requests and those in flight
  * finish (and, embedded, the engines end) -> reconcile and scripts close -> the store closes -> the
  * loop runs out of handles. A second signal hurries the first step. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "commands.h"
 #include "console/server.h"
@@ -273,8 +275,35 @@ static int recover(serve_t *serve, ruc_why_t *why)
                   : 0;
 }
 
+/* The first line of store.password_file, without its newline. */
+static int read_password(const char *path, char *out, size_t size, ruc_why_t *why)
+{
+    struct stat info;
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        return ruc_why_set(why, -errno, "store.password_file %s: %s", path, strerror(errno));
+    }
+    bool read = fgets(out, (int)size, file) != NULL && !ferror(file);
+    bool open = fstat(fileno(file), &info) == 0 && (info.st_mode & 077) != 0;
+    fclose(file);
+    out[read ? strcspn(out, "\r\n") : 0] = '\0';
+    if (out[0] == '\0' || strlen(out) == size - 1) {
+        return ruc_why_set(why, RUC_EINVALID,
+                           "store.password_file %s: its first line must be the password, of 1 to "
+                           "%zu bytes",
+                           path, size - 2);
+    }
+    if (open) {
+        ruc_log(RUC_LOG_STORE, RUC_WARN,
+                "others may read the password in %s (mode %03o); mode 600 is better", path,
+                (unsigned)info.st_mode & 0777);
+    }
+    return 0;
+}
+
 static int open_store(serve_t *serve, ruc_why_t *why)
 {
+    char password[1026] = "";
     bool remote = strcmp(ruc_config_text(&serve->config, "mode"), "remote") == 0;
     ruc_store_config_t config = {
         .kind = remote ? "surreal" : "sqlite",
@@ -283,10 +312,15 @@ static int open_store(serve_t *serve, ruc_why_t *why)
         .name_space = ruc_config_text(&serve->config, "store.namespace"),
         .database = ruc_config_text(&serve->config, "store.database"),
         .user = ruc_config_text(&serve->config, "store.user"),
+        .password = password,
         .ca_file = ruc_config_text(&serve->config, "store.ca_file"),
-        .client = serve->app.client,
         .connect_ms = (int64_t)(ruc_config_number(&serve->config, "store.connect_time") * 1000)};
-    int rc = ruc_store_open(&serve->loop, &config, &serve->app.store, why);
+    const char *file = ruc_config_text(&serve->config, "store.password_file");
+    int rc = remote && file != NULL && file[0] != '\0'
+                 ? read_password(file, password, sizeof password, why)
+                 : 0;
+    rc = rc < 0 ? rc : ruc_store_open(&serve->loop, &config, &serve->app.store, why);
+    explicit_bzero(password, sizeof password);
     if (rc < 0) {
         return rc;
     }

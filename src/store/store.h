@@ -8,13 +8,18 @@
  *
  * All calls are asynchronous. A call either returns a negative code, and its callback is never
  * called, or returns 0, and its callback is called exactly once, on the loop thread, never from
- * inside the call. Callbacks come in the order of the calls. Everything given is copied before the
- * call returns; everything handed to a callback lives until the callback returns.
+ * inside the call. Callbacks come in the order of the calls (but for changes, renew and leave,
+ * which wait for nobody: a change may be seen by ruc_store_changes before its own callback).
+ * Everything given is copied before the call returns; everything handed to a callback lives until
+ * the callback returns.
  *
  * What any call may return:  RUC_EINVALID (a field is not as described here), RUC_ETOOBIG (a
  * document or list above its bound), RUC_EFULL (too much is waiting), RUC_ECLOSED, UV_ENOMEM.
  * What any callback may say: RUC_ESTORE (the store did not take it: disk full, database away; none
- * of the call's changes was made), and what is named at each call.
+ * of the call's changes was made), RUC_EUNSURE (a change of a store that servers share, whose
+ * answer was lost and could not be found out within 10 s: it was made, or will be, or not), and
+ * what is named at each call. A record that somebody edited by hand into nonsense is logged once
+ * with its id and left out of answers; asked for alone it is RUC_EINVALID.
  *
  * Loop thread only. */
 #ifndef RUC_STORE_STORE_H
@@ -87,10 +92,10 @@ typedef struct ruc_store_config {
     const char *kind; /* "sqlite" or "surreal" */
     const char *path; /* sqlite: the file; made with mode 0600 when it is not there */
     /* surreal: http://HOST:PORT or https://HOST:PORT, where everything is, who asks (user NULL: no
-     * sign-in), a PEM file of authorities (NULL: the system's), and a client of the same loop that
-     * outlives the store. */
+     * sign-in), a PEM file of authorities (NULL: the system's). */
     const char *url, *name_space, *database, *user, *password, *ca_file;
-    struct ruc_http_client *client;
+    struct ruc_http_client
+        *client;        /* not used: the store has one of its own, which it closes last */
     int64_t connect_ms; /* how long the opening waits for a database that is not there yet */
     /* Bounds; 0 means the default in brackets. */
     size_t events_per_engine; /* [1,000]  the oldest are dropped, a sixteenth at a time */
