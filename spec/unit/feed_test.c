@@ -347,6 +347,10 @@ static void a_row_of_nonsense_is_left_alone(void **state)
     polls(2);
     assert_int_equal(ruc_table_find(table, A)->rev, 3);
     assert_non_null(ruc_table_find(table, "b"));
+    tell_row(A, "a", 3, "edited by hand"); /* its column says something else */
+    db.changes[0].row.state = "Stopped";
+    polls(2);
+    assert_int_equal(ruc_table_find(table, A)->state, RUC_STATE_PENDING);
     tell_row(A, "a", 5, "mended");
     polls(2);
     assert_int_equal(ruc_table_find(table, A)->rev, 5);
