@@ -117,6 +117,14 @@ int ruc_table_take_row(ruc_table_t *table, const ruc_store_row_t *row, bool trut
     return rc;
 }
 
+void ruc_table_take_beat(ruc_table_t *table, const char *id, int64_t beat_ms)
+{
+    entry_t *entry = ruc__table_entry(table, id);
+    if (entry != NULL && beat_ms > entry->beat_ms) {
+        entry->beat_ms = beat_ms; /* the store has it: it is not written again */
+    }
+}
+
 void ruc_table_take_gone(ruc_table_t *table, const char *id)
 {
     entry_t *entry = ruc__table_entry(table, id);
