@@ -3,13 +3,11 @@
  * The end has steps, each of which waits for the one before: no new requests and those in flight
  * finish (and, embedded, the engines end) -> reconcile and scripts close -> the store closes -> the
  * loop runs out of handles. A second signal hurries the first step. */
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 #include "commands.h"
 #include "console/server.h"
@@ -18,7 +16,6 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "core/watchdog.h"
-#include "engine/recover.h"
 #include "handover.h"
 #include "lua/dispatch.h"
 #include "lua/follow.h"
@@ -26,9 +23,11 @@
 #include "lua/hold.h"
 #include "lua/job.h"
 #include "lua/monitor.h"
+#include "lua/proxy.h"
 #include "lua/scripts.h"
 #include "lua/state.h"
 #include "proc/orphans.h"
+#include "serve_store.h"
 #include "service.h"
 #include "statedir.h"
 
@@ -48,9 +47,9 @@ typedef struct serve {
     uv_timer_t waiting; /* for the engines, while stopping */
     uv_timer_t alive;   /* tells the service manager that the loop runs */
     uint64_t engines_until;
-    char instance[RUC_UUID_SIZE], listen[300];
-    bool loaded, signals, drained, engines_ended, stopping, finished;
-    int load_rc, exit_code;
+    char instance[RUC_UUID_SIZE], listen[300], peer_url[RUC_REPLICA_URL_SIZE];
+    bool signals, drained, engines_ended, stopping, finished;
+    int exit_code;
     int sockets[RUC_HANDOVER_SOCKETS], socket_count; /* that were handed over */
 } serve_t;
 
@@ -135,6 +134,8 @@ static void finish(serve_t *serve)
     ruc_monitor_close(app);
     ruc_scripts_close(app->scripts);
     app->scripts = NULL;
+    ruc_replicas_close(app->replicas);
+    app->replicas = NULL;
     close_store(serve);
 }
 
@@ -170,8 +171,10 @@ static void stop(serve_t *serve)
     app->closing = true;
     ruc_log(RUC_LOG_MAIN, RUC_INFO, again ? "hurrying" : "stopping");
     tell_manager("STOPPING=1\nSTATUS=stopping");
+    ruc_replicas_leave(app->replicas);
     ruc_hold_end_all();
     ruc_follow_end_all();
+    ruc_proxy_end_all();
     ruc_console_close();
     if (serve->server != NULL && !serve->drained) {
         ruc_http_server_drain(serve->server, again ? 0 : drain_ms, on_drained, serve);
@@ -236,120 +239,6 @@ static ruc_log_format_t log_format(const ruc_config_t *config)
     return strcmp(name, "text") == 0   ? RUC_LOG_TEXT
            : strcmp(name, "json") == 0 ? RUC_LOG_JSON
                                        : RUC_LOG_AUTO;
-}
-
-static void on_loaded(void *arg, int rc)
-{
-    serve_t *serve = arg;
-    serve->loaded = true;
-    serve->load_rc = rc;
-}
-
-static void on_recovered(void *arg, int rc, size_t recovered)
-{
-    serve_t *serve = arg;
-    serve->loaded = true;
-    serve->load_rc = 0; /* whoever is not found now is found by the next start */
-    if (rc < 0) {
-        ruc_log(RUC_LOG_ENGINE, RUC_ERROR, "drivers without a record cannot be looked for: %s",
-                ruc_err_text(rc));
-    } else if (recovered > 0) {
-        ruc_log(RUC_LOG_ENGINE, RUC_WARN, "%zu engines were not in the store and are there again",
-                recovered);
-    }
-}
-
-/* Drivers that run although the store knows nothing of them. */
-static int recover(serve_t *serve, ruc_why_t *why)
-{
-    if (serve->app.embedded) {
-        return 0; /* its state directory was emptied */
-    }
-    serve->loaded = false;
-    int rc = ruc_recover(&serve->loop, serve->app.table, serve->app.state_dir, on_recovered, serve);
-    while (rc == 0 && !serve->loaded) {
-        uv_run(&serve->loop, UV_RUN_ONCE);
-    }
-    return rc < 0 ? ruc_why_set(why, rc, "drivers without a record cannot be looked for: %s",
-                                ruc_err_text(rc))
-                  : 0;
-}
-
-/* The first line of store.password_file, without its newline. */
-static int read_password(const char *path, char *out, size_t size, ruc_why_t *why)
-{
-    struct stat info;
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
-        return ruc_why_set(why, -errno, "store.password_file %s: %s", path, strerror(errno));
-    }
-    bool read = fgets(out, (int)size, file) != NULL && !ferror(file);
-    bool open = fstat(fileno(file), &info) == 0 && (info.st_mode & 077) != 0;
-    fclose(file);
-    out[read ? strcspn(out, "\r\n") : 0] = '\0';
-    if (out[0] == '\0' || strlen(out) == size - 1) {
-        return ruc_why_set(why, RUC_EINVALID,
-                           "store.password_file %s: its first line must be the password, of 1 to "
-                           "%zu bytes",
-                           path, size - 2);
-    }
-    if (open) {
-        ruc_log(RUC_LOG_STORE, RUC_WARN,
-                "others may read the password in %s (mode %03o); mode 600 is better", path,
-                (unsigned)info.st_mode & 0777);
-    }
-    return 0;
-}
-
-static int open_store(serve_t *serve, ruc_why_t *why)
-{
-    char password[1026] = "";
-    bool remote = strcmp(ruc_config_text(&serve->config, "mode"), "remote") == 0;
-    ruc_store_config_t config = {
-        .kind = remote ? "surreal" : "sqlite",
-        .path = serve->dir.db_path,
-        .url = ruc_config_text(&serve->config, "store.url"),
-        .name_space = ruc_config_text(&serve->config, "store.namespace"),
-        .database = ruc_config_text(&serve->config, "store.database"),
-        .user = ruc_config_text(&serve->config, "store.user"),
-        .password = password,
-        .ca_file = ruc_config_text(&serve->config, "store.ca_file"),
-        .connect_ms = (int64_t)(ruc_config_number(&serve->config, "store.connect_time") * 1000)};
-    const char *file = ruc_config_text(&serve->config, "store.password_file");
-    int rc = remote && file != NULL && file[0] != '\0'
-                 ? read_password(file, password, sizeof password, why)
-                 : 0;
-    rc = rc < 0 ? rc : ruc_store_open(&serve->loop, &config, &serve->app.store, why);
-    explicit_bzero(password, sizeof password);
-    if (rc < 0) {
-        return rc;
-    }
-    size_t max = (size_t)ruc_config_number(&serve->config, "limits.engines");
-    ruc_app_t *app = &serve->app;
-    app->table = ruc_table_new(app->store, max);
-    ruc_feed_config_t feed = {
-        .poll_ms = (uint64_t)(ruc_config_number(&serve->config, "store.poll") * 1000),
-        .resync_ms = (uint64_t)(ruc_config_number(&serve->config, "store.resync") * 1000),
-        .changed = ruc_monitor_fresh,
-        .arg = app};
-    bool shared = ruc_store_shared(app->store);
-    if (app->table == NULL ||
-        (shared && (app->feed = ruc_feed_new(&serve->loop, app->table, &feed)) == NULL)) {
-        return ruc_why_set(why, UV_ENOMEM, "not enough memory");
-    }
-    rc = shared ? ruc_feed_open(app->feed, on_loaded, serve)
-                : ruc_table_load(app->table, on_loaded, serve);
-    while (rc == 0 && !serve->loaded) {
-        uv_run(&serve->loop, UV_RUN_ONCE);
-    }
-    rc = rc == 0 ? serve->load_rc : rc;
-    serve->app.keys = ruc_idempotency_new(serve->app.table);
-    if (rc == 0 && serve->app.keys == NULL) {
-        return ruc_why_set(why, UV_ENOMEM, "not enough memory");
-    }
-    return rc < 0 ? ruc_why_set(why, rc, "the engines could not be read from the store: %s",
-                                ruc_err_text(rc))
-                  : 0;
 }
 
 static int open_scripts(serve_t *serve, ruc_why_t *why)
@@ -513,6 +402,43 @@ static int open_watchdog(serve_t *serve, ruc_why_t *why)
     return rc < 0 ? ruc_why_set(why, rc, "%s", uv_strerror(rc)) : 0;
 }
 
+static void replicas_changed(void *arg)
+{
+    ruc_monitor_replicas_changed(arg);
+}
+
+/* Where the others reach us: as configured, else where we listen, by the machine's name where that
+ * is every address. */
+static void find_peer_url(serve_t *serve)
+{
+    char host[256], name[RUC_HOST_NAME_SIZE];
+    int port = 0;
+    const char *url = ruc_config_text(&serve->config, "peer_url");
+    snprintf(serve->peer_url, sizeof serve->peer_url, "%s%s", url == NULL ? "http://" : url,
+             url == NULL ? serve->listen : "");
+    if (url == NULL && ruc_config_address(serve->listen, host, &port) == 0 &&
+        (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0)) {
+        ruc_host_name(name);
+        snprintf(serve->peer_url, sizeof serve->peer_url, "http://%s:%d", name, port);
+    }
+    serve->app.peer_url = serve->peer_url;
+}
+
+static int open_replicas(serve_t *serve, ruc_why_t *why)
+{
+    ruc_app_t *app = &serve->app;
+    find_peer_url(serve);
+    ruc_replicas_config_t config = {
+        .state_dir = serve->dir.path,
+        .instance = app->instance,
+        .url = serve->peer_url,
+        .server = app->server,
+        .monitor = app->monitor,
+        .lease_ms = (int64_t)(ruc_config_number(&serve->config, "monitor.lease") * 1000)};
+    return ruc_replicas_open(&serve->loop, app->store, &config, replicas_changed, app,
+                             &app->replicas, why);
+}
+
 /* Opens everything; what is open is closed by `close_all`, also after a failure in the middle. */
 static int open_all(serve_t *serve, ruc_why_t *why)
 {
@@ -526,11 +452,12 @@ static int open_all(serve_t *serve, ruc_why_t *why)
     if (app->client == NULL) {
         return ruc_why_set(why, UV_ENOMEM, "not enough memory");
     }
-    rc = open_store(serve, why);
-    rc = rc < 0 ? rc : recover(serve, why);
+    rc = ruc_serve_open_store(app, serve->dir.db_path, why);
+    rc = rc < 0 ? rc : ruc_serve_recover(app, why);
     rc = rc < 0 ? rc : open_scripts(serve, why);
     ruc_watchdog_rest();
     rc = rc < 0 ? rc : open_server(serve, why);
+    rc = rc < 0 ? rc : open_replicas(serve, why);
     rc = rc < 0 ? rc : ruc_monitor_prepare(app, why);
     rc = rc < 0 ? rc : ruc_monitor_open(app, why);
     rc = rc < 0 ? rc : ruc_console_open(app, serve->handover.console, why);
@@ -551,6 +478,11 @@ static void abandon(serve_t *serve)
     if (app->scripts != NULL) {
         ruc_scripts_close(app->scripts);
     }
+    if (app->replicas != NULL) {
+        ruc_replicas_leave(app->replicas);
+    }
+    ruc_replicas_close(app->replicas);
+    app->replicas = NULL;
     if (serve->server != NULL) {
         ruc_http_server_drain(serve->server, 0, on_drained, serve);
     }
@@ -578,6 +510,21 @@ static void close_rest(serve_t *serve)
     ruc_log_close();
 }
 
+/* A process has both roles unless the configuration names some. */
+static bool has_role(const ruc_config_t *config, const char *name)
+{
+    const json_t *roles = ruc_config_value(config, "role");
+    size_t i;
+    json_t *role;
+    json_array_foreach((json_t *)roles, i, role)
+    {
+        if (strcmp(json_string_value(role), name) == 0) {
+            return true;
+        }
+    }
+    return json_array_size(roles) == 0;
+}
+
 int ruc_cmd_serve(const ruc_flags_t *flags)
 {
     static serve_t serve;
@@ -603,6 +550,9 @@ int ruc_cmd_serve(const ruc_flags_t *flags)
                             .instance = ruc_id_uuid(serve.instance),
                             .listen = "",
                             .embedded = strcmp(mode, "embedded") == 0,
+                            .server = has_role(&serve.config, "server"),
+                            .monitor = has_role(&serve.config, "monitor"),
+                            .peer_url = "",
                             .lay_flags = ruc_setup_lay_flags,
                             .config_changed = config_changed};
     if (uv_loop_init(&serve.loop) < 0 || ruc_log_open(log_format(&serve.config)) < 0) {

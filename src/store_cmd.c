@@ -14,6 +14,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "http/client.h"
+#include "setup.h"
 #include "store_copy.h"
 
 static const char usage[] =
@@ -52,7 +53,7 @@ typedef struct command {
     ruc_http_client_t *client;
     side_t from, to;
     const char *user, *password_file, *name_space, *database, *ca_file;
-    char password[1024];
+    char password[RUC_PASSWORD_SIZE];
     bool overwrite, json, terminal, drawn;
     int closing;
     bool unclean;
@@ -168,24 +169,13 @@ static int read_url(command_t *command, side_t *side)
     return -1;
 }
 
-/* The first line of the password file. */
 static int read_password(command_t *command)
 {
+    ruc_why_t why = {""};
     const char *name = config_text(command, command->password_file, "store.password_file");
-    if (name == NULL) {
-        return -1;
-    }
-    FILE *file = fopen(name, "re");
-    if (file == NULL || fgets(command->password, sizeof command->password, file) == NULL) {
-        int code = say(1, "%s: %s", name, file == NULL ? "cannot be read" : "is empty");
-        if (file != NULL) {
-            fclose(file);
-        }
-        return code;
-    }
-    fclose(file);
-    command->password[strcspn(command->password, "\r\n")] = '\0';
-    return -1;
+    return name == NULL || ruc_setup_password(name, command->password, &why) == 0
+               ? -1
+               : say(1, "%s", why.text);
 }
 
 /* Is it the same place twice? Its lock would only say that it is in use. */

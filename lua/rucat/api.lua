@@ -26,6 +26,20 @@ function api.engine(req, verb)
   return engine
 end
 
+-- What an engine has written is on the host where its driver runs. Nothing when that is here; else what
+-- to answer: what a replica there says, asked with this same request, or a problem.
+function api.elsewhere(req, engine)
+  local url, why = rucat.replica.route(engine)
+  if not url then
+    return problem(503, why)
+  elseif url == "" then
+    return
+  elseif req.headers["x-rucat-hop"] then -- one hop only: whoever asked knows another state of things
+    return problem(502, "the replica that was asked does not have it either")
+  end
+  return 200, rucat.replica.forward(engine)
+end
+
 -- What the event of a request carries, so that `rucat try` can ask an auth policy again.
 function api.asked(req, engine)
   return { user = req.user, engine = {

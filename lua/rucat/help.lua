@@ -69,7 +69,7 @@ rucat: the primitives that scripts have, and rucat.version. help("rucat.timer") 
   rucat.json     strict JSON                    rucat.tcp      does something listen there
   rucat.log      lines for the log              rucat.timer    waiting, now and then
   rucat.metrics  numbers for Prometheus         rucat.state    values that outlive calls
-  rucat.surreal  questions to SurrealDB (mode remote)
+  rucat.replica  the servers on one store       rucat.surreal  questions to SurrealDB
 Wrong use raises; the world's failures return nil, message, code.]==],
 
   ["rucat.clock"] = [==[
@@ -115,8 +115,16 @@ rucat.process.spawn{argv=, env=, cwd=, input=, stdout=, stderr=, keep=} -> p; ni
   p:wait([seconds]) -> {code=, signal=}; nil, message, code. Waits
   p:kill([signal])  p:pid()  p:output() -> out, err  p:close()]==],
 
+  ["rucat.replica"] = [==[
+rucat.replica.shared() -> true where other servers may share the store
+rucat.replica.id() -> the id of this one; "" where there is only one
+rucat.replica.list() -> {id=, name=, url=, host=, roles=, version=, alive=, left=, self=} of each
+rucat.replica.route(engine) -> "" when what it has written is on this host, else the url of who has it;
+  nil, message, code when nobody that is alive has
+rucat.replica.forward(engine)   for handlers: an answer that the replica of route() gives]==],
+
   ["rucat.server"] = [==[
-rucat.server.info() -> {cpus=, instance=, listen=, mode=, version=}
+rucat.server.info() -> {cpus=, instance=, listen=, mode=, version=, roles=, replica=}
 rucat.server.ready() -> true; false, why
 rucat.server.scripts() -> generation, files, last error
 rucat.server.reload() -> what changed; nil, what is wrong. Waits

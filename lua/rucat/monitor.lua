@@ -9,6 +9,7 @@ local engines, driver, policy, clock = rucat.store.engines, rucat.driver, rucat.
 local null = rucat.json.null
 local context = require("rucat.context")
 local decide = require("rucat.decide")
+local keeper = require("rucat.keeper")
 local moments = require("rucat.moments")
 local turns = require("rucat.turns")
 
@@ -89,6 +90,9 @@ end
 -- Writes changes on the record as it was seen. Nil when somebody else was faster (their change has
 -- put the engine on the agenda again) or the store did not take it (it is looked at again soon).
 local function write(e, changes, note)
+  if not keeper.may_decide() then
+    return nil -- fenced in the middle of a look: when the lease is renewed all are looked at
+  end
   local after, why, code = engines.change(e, changes, note)
   if not after and code ~= "CONFLICT" and code ~= "NOTFOUND" then
     rucat.log.error("engine %s: %s was not written: %s", e.name, changes.reason or "a change", why)
@@ -134,8 +138,8 @@ local function complete(plan, ctx)
 end
 
 -- The plan for that epoch, or nil, reason, message.
-local function submit(e, epoch, instance)
-  local fine, ctx = pcall(context, e, epoch, instance)
+local function submit(e, epoch, instance, base)
+  local fine, ctx = pcall(context, e, epoch, instance, base)
   if not fine then
     return nil, "StartFailed", words_of(ctx)
   end
@@ -160,7 +164,8 @@ end
 local ended_by_itself
 
 -- Writes the intent to start `epoch` and starts its driver. A record in Pending without a driver is
--- an intent that was not carried out: the same epoch is started again.
+-- an intent that was not carried out: the same epoch is started again. Where another replica had
+-- that intent it may be about to carry it out: then it is the next epoch, never the same.
 local function begin(e, automatic)
   if not starts:take(e.id) then
     local waits = ("waits for its turn: %d other%s starting (limits.starts)"):format(starts.count,
@@ -170,10 +175,12 @@ local function begin(e, automatic)
     end
     return
   end
-  local anew = e.state == "Pending" and e.instance ~= ""
-  local epoch = e.state == "Pending" and e.epoch or math.max(e.wanted_epoch, e.epoch + 1)
+  local meant = e.state == "Pending" and e.instance ~= ""
+  local anew = meant and keeper.meant_here(e)
+  local epoch = (anew or e.state == "Pending" and not meant) and e.epoch or math.max(e.wanted_epoch, e.epoch + 1)
   local instance = anew and e.instance or clock.uuid()
-  local plan, told, message = submit(e, epoch, instance)
+  local base = keeper.base(e)
+  local plan, told, message = submit(e, epoch, instance, base)
   if not plan then
     local changes = stopped(told, message)
     changes.wanted_epoch = e.epoch
@@ -186,6 +193,7 @@ local function begin(e, automatic)
       ui = null, started_at = null, stopped_at = null, next_start_at = null, epoch = epoch,
       wanted_epoch = epoch, instance = instance, driver = tostring(plan.driver), ending = "",
       plan = told, restarts = automatic and e.restarts + 1 or e.restarts,
+      place = plan.driver == "process" and keeper.place(base) or {},
     })
     if not e then
       return
@@ -203,7 +211,7 @@ local function begin(e, automatic)
   elseif not ok then
     ended_by_itself(e, { exit = {}, tail = "", why = why })
   end
-  driver.prune(e.id)
+  driver.prune(e.id, base)
 end
 
 -- "sc://127.0.0.1:%d" and a port
@@ -401,6 +409,12 @@ local function ended(e, seen)
   end
 end
 
+-- Its keeper is back, or another one of its host: it is not lost any more.
+local function found_again(e)
+  local running = e.state == "Running"
+  return write(e, { reason = running and "Ready" or "Starting", message = "" })
+end
+
 local function ask_to_end(e, seen)
   if seen.kill_incomplete and e.reason ~= "KillIncomplete" then
     write(e, { reason = "KillIncomplete", message = "its processes cannot be killed; rucat goes on trying" })
@@ -466,7 +480,8 @@ local function probe_once(id, m, interval, timeout, failures)
     end
   end
   local now = engines.get(id)
-  if not now or not e or now.state ~= "Running" or now.epoch ~= e.epoch or now.ending ~= "" then
+  if not now or not e or now.state ~= "Running" or now.epoch ~= e.epoch or now.ending ~= ""
+    or now.keeper ~= e.keeper then
     return
   end
   if ok then
@@ -546,7 +561,7 @@ local function idle_once(id, m)
   local action, why, reason = decide.idle(e, copy(e), activity)
   local now = engines.get(id)
   if action ~= "stop" or not now or now.state ~= "Running" or now.epoch ~= e.epoch or now.ending ~= ""
-    or now.desired ~= "Running" or now.wanted_epoch ~= e.wanted_epoch then
+    or now.keeper ~= e.keeper or now.desired ~= "Running" or now.wanted_epoch ~= e.wanted_epoch then
     return
   end
   why = why ~= nil and words_of(why) or ""
@@ -655,6 +670,8 @@ local function look_live(e)
     return 1
   elseif seen.phase == "ready" and e.state == "Pending" then
     return came_up(e, seen) and AGAIN
+  elseif e.reason == "HostLost" and e.driver == "process" then
+    return found_again(e) and AGAIN
   elseif e.state == "Running" and seen.phase == "ready" then
     return look_running(e)
   elseif seen.phase == "starting" and e.ttl then
@@ -667,7 +684,7 @@ local function look_stopped(e)
     driver.forget(e.id)
   end
   if e.desired == "Deleted" then
-    local ok, why = driver.remove(e.id)
+    local ok, why = driver.remove(e.id, keeper.files(e))
     if not ok then
       rucat.log.error("engine %s: its files cannot be removed: %s", e.name, why)
     end
@@ -694,13 +711,28 @@ local function look_stopped(e)
   end
 end
 
+-- What is known of an engine that somebody else sees to means nothing when it comes back.
+local function forget_what_was(id)
+  local m = memory[id]
+  if m then
+    m.failures, m.answer, m.started, m.sockets, m.placed, m.counted = 0, nil, nil, nil, nil, nil
+    m.used = clock.monotonic()
+  end
+end
+
 local function look(id)
   local e = engines.get(id)
   if not e then
     driver.forget(id)
     decide.forget(id)
+    keeper.gone(id)
     memory[id] = nil
     return
+  end
+  local may, wait = keeper.look(e)
+  if not may then
+    forget_what_was(id)
+    return wait
   end
   place_times(e)
   if e.state == "Stopped" then
@@ -720,7 +752,7 @@ local function attend(id)
   local busy <close> = during(m, "busy") -- luacheck: ignore
   local fine, wait = pcall(look, id)
   local e = engines.get(id)
-  if not m.again and (not e or e.state ~= "Pending") then
+  if not m.again and (not e or e.state ~= "Pending" or not keeper.ours(e)) then
     starts:give(id) -- it is up, has ended, or did not want its turn any more
   end
   if not m.probing then

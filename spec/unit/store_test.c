@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <jansson.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -1092,6 +1093,251 @@ static void leases_are_on_the_databases_clock(void **state)
     assert_int_equal(leases.rc, 0);
 }
 
+/* Other servers on the same database. */
+static ruc_store_t *others[4];
+
+static void open_others(size_t n)
+{
+    ruc_why_t why = {""};
+    for (size_t i = 0; i < n; i++) {
+        if (ruc_store_open(&fx.loop, &fx.config, &others[i], &why) < 0) {
+            print_error("%s\n", why.text);
+            fail();
+        }
+        assert_int_equal(ruc_store_emptied(others[i]), 0);
+    }
+}
+
+static void close_others(size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        int left = 1;
+        assert_int_equal(ruc_store_close(others[i], on_closed, &left), 0);
+        await(&left);
+    }
+}
+
+static void of_many_servers_one_wins_each_revision(void **state)
+{
+    (void)state;
+    char id[RUC_ULID_SIZE];
+    ruc_store_row_t row = row_of(ruc_id_ulid(id), "e", "{}");
+    assert_int_equal(create(&row, NULL, 0), 0);
+    open_others(4);
+    memset(&races, 0, sizeof races);
+    for (uint64_t round = 0; round < 6; round++) {
+        row.rev = round + 2;
+        for (int i = 0; i < 200; i++) {
+            char ev[RUC_ULID_SIZE];
+            ruc_store_event_t event = event_of(ruc_id_ulid(ev), id, "{}");
+            assert_int_equal(ruc_store_update(others[i % 4], &row, round + 1, &event, 1, on_raced,
+                                              (void *)(uintptr_t)round),
+                             0);
+            races.left++;
+        }
+        await(&races.left);
+        assert_int_equal(races.won[round], 1);
+        assert_int_equal(races.lost[round], 199);
+    }
+    assert_int_equal(events_of(id, NULL, 0, false), 0);
+    assert_int_equal(got.n, 6); /* of those who won */
+    close_others(4);
+}
+
+/* Many engines change as fast as they can, on four servers; a fifth reads what is told of it. */
+typedef struct runner {
+    char id[RUC_ULID_SIZE], name[16];
+    uint64_t rev, seen;
+    int events;
+    ruc_store_t *store;
+} runner_t;
+
+enum { RUNNERS = 48, REVISIONS = 40 };
+static runner_t runners[RUNNERS];
+static int running;
+static char run_next[64];
+static bool run_more;
+
+static void run_on(runner_t *runner);
+
+static void on_run(void *arg, int rc)
+{
+    runner_t *runner = arg;
+    assert_int_equal(rc, 0);
+    running--;
+    if (runner->rev < REVISIONS) {
+        run_on(runner);
+    }
+}
+
+static void run_on(runner_t *runner)
+{
+    char ev[RUC_ULID_SIZE];
+    ruc_store_row_t row = row_of(runner->id, runner->name, "{}");
+    ruc_store_event_t event = event_of(ruc_id_ulid(ev), runner->id, "{}");
+    row.rev = ++runner->rev;
+    running++;
+    assert_int_equal(row.rev == 1 ? ruc_store_create(runner->store, &row, &event, 1, on_run, runner)
+                                  : ruc_store_update(runner->store, &row, row.rev - 1, &event, 1,
+                                                     on_run, runner),
+                     0);
+}
+
+static void on_run_told(void *arg, int rc, const ruc_store_change_t *changes, size_t n,
+                        const char *next, bool more)
+{
+    assert_int_equal(rc, 0);
+    run_more = more;
+    for (size_t i = 0; i < n; i++) {
+        for (runner_t *runner = runners; runner < runners + RUNNERS; runner++) {
+            if (changes[i].kind == RUC_CHANGE_ROW && strcmp(changes[i].row.id, runner->id) == 0) {
+                assert_int_equal(changes[i].row.rev, runner->seen + 1); /* in order, none missed */
+                runner->seen++;
+            } else if (changes[i].kind == RUC_CHANGE_EVENT &&
+                       strcmp(changes[i].event.engine, runner->id) == 0) {
+                runner->events++;
+            }
+        }
+    }
+    snprintf(run_next, sizeof run_next, "%s", next);
+    *(int *)arg = 0;
+}
+
+static void no_change_of_another_server_is_missed(void **state)
+{
+    (void)state;
+    int left = 1, idle = 0;
+    open_others(4);
+    assert_int_equal(ruc_store_changes(fx.store, NULL, on_run_told, &left), 0);
+    await(&left);
+    memset(runners, 0, sizeof runners);
+    for (int i = 0; i < RUNNERS; i++) {
+        ruc_id_ulid(runners[i].id);
+        snprintf(runners[i].name, sizeof runners[i].name, "r%d", i);
+        runners[i].store = others[i % 4];
+        run_on(&runners[i]);
+    }
+    while (idle < 2) {
+        idle += running == 0 && !run_more;
+        left = 1;
+        assert_int_equal(ruc_store_changes(fx.store, run_next, on_run_told, &left), 0);
+        await(&left);
+    }
+    for (int i = 0; i < RUNNERS; i++) {
+        assert_int_equal(runners[i].seen, REVISIONS);
+        assert_int_equal(runners[i].events, REVISIONS);
+    }
+    close_others(4);
+}
+
+static void servers_may_make_the_tables_at_once(void **state)
+{
+    (void)state;
+    pid_t children[5];
+    fflush(NULL);
+    for (int i = 0; i < 5; i++) {
+        children[i] = fork();
+        assert_true(children[i] >= 0);
+        if (children[i] == 0) {
+            ruc_store_t *store = NULL;
+            ruc_why_t why = {""};
+            RUC_MUST(uv_loop_fork(&fx.loop) == 0);
+            int rc = ruc_store_open(&fx.loop, &fx.config, &store, &why);
+            _exit(rc < 0 ? 100 : (int)ruc_store_emptied(store));
+        }
+    }
+    int made = 0;
+    for (int i = 0; i < 5; i++) {
+        int status = 0;
+        assert_int_equal(waitpid(children[i], &status, 0), children[i]);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) <= 1);
+        made += WEXITSTATUS(status);
+    }
+    assert_int_equal(made, 1); /* one of them made it, the others found it */
+    open_store();
+    assert_int_equal(ruc_store_emptied(fx.store), 0);
+}
+
+static void what_looks_like_something_else_stays_text(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"engine:tobie",
+                                        "2026-11-23T08:00:00Z",
+                                        "true",
+                                        "3d",
+                                        "018f2b1c-7e1a-7000-8000-000000000000",
+                                        "12.5dec",
+                                        "[1]",
+                                        "{\"a\":1}",
+                                        "NONE",
+                                        "$rid",
+                                        "r\"x\"",
+                                        "\xe7\x8c\xab",
+                                        "`;--",
+                                        NULL};
+    for (int i = 0; names[i]; i++) {
+        char id[RUC_ULID_SIZE], ev[RUC_ULID_SIZE];
+        json_t *json = json_pack("{s:{s:s,s:s}}", "labels", "k", names[i], names[i], "v");
+        assert_non_null(json);
+        char *text = json_dumps(json, JSON_COMPACT);
+        ruc_store_row_t row = row_of(ruc_id_ulid(id), names[i], text);
+        row.owner = row.keeper = row.type = row.platform = names[i];
+        ruc_store_event_t event = event_of(ruc_id_ulid(ev), id, text);
+        assert_int_equal(create(&row, &event, 1), 0);
+        ruc_store_filter_t filter = {.name = names[i],
+                                     .owner = names[i],
+                                     .keeper = names[i],
+                                     .type = names[i],
+                                     .platform = names[i],
+                                     .label = "k",
+                                     .value = names[i]};
+        assert_int_equal(ASK(ruc_store_page(fx.store, NULL, 0, &filter, on_rows, NULL)), 0);
+        assert_int_equal(got.n, 1);
+        assert_string_equal(got.owner, names[i]);
+        assert_string_equal(got.doc, text);
+        filter = (ruc_store_filter_t){.label = names[i], .value = "v"};
+        assert_int_equal(ASK(ruc_store_page(fx.store, NULL, 0, &filter, on_rows, NULL)), 0);
+        assert_int_equal(got.n, 1);
+        assert_string_equal(got.ids[0], id);
+        assert_int_equal(ASK(ruc_store_by_name(fx.store, names[i], on_rows, NULL)), 0);
+        assert_int_equal(get(names[i]), RUC_ENOTFOUND);
+        assert_int_equal(ASK(ruc_store_page(fx.store, names[i], 5, NULL, on_rows, NULL)), 0);
+        assert_int_equal(events_of(names[i], NULL, 0, false), 0);
+        assert_int_equal(got.n, 0);
+        free(text);
+        json_decref(json);
+    }
+}
+
+static void paging_goes_on_while_rows_come_and_go(void **state)
+{
+    (void)state;
+    make_rows(60);
+    char after[RUC_ULID_SIZE] = "", seen[200][RUC_ULID_SIZE];
+    size_t n = 0;
+    for (int turn = 0;; turn++) {
+        assert_int_equal(
+            ASK(ruc_store_page(fx.store, *after ? after : NULL, 10, NULL, on_rows, NULL)), 0);
+        for (size_t i = 0; i < got.n; i++) {
+            memcpy(seen[n++], got.ids[i], RUC_ULID_SIZE);
+            memcpy(after, got.ids[i], RUC_ULID_SIZE);
+        }
+        if (!got.more) {
+            break;
+        }
+        /* One that was seen goes, and a new one comes behind all. */
+        char id[RUC_ULID_SIZE], name[32];
+        snprintf(name, sizeof name, "new%d", turn);
+        ruc_store_row_t row = row_of(ruc_id_ulid(id), name, "{}");
+        assert_int_equal(ASK(ruc_store_remove(fx.store, seen[turn], 1, NULL, 0, on_done, NULL)), 0);
+        assert_int_equal(create(&row, NULL, 0), 0);
+    }
+    assert_true(n >= 66); /* every one that was there all the time, once */
+    for (size_t i = 1; i < n; i++) {
+        assert_true(strcmp(seen[i - 1], seen[i]) < 0);
+    }
+}
+
 /* --- what only files can do --- */
 
 static void expect_refused(int code, const char *words)
@@ -1426,12 +1672,17 @@ int main(void)
         SPEC(closing_finishes_what_was_taken),
         SPEC(it_is_measured_and_ready),
         SPEC(a_store_says_whether_it_is_shared),
+        SPEC(what_looks_like_something_else_stays_text),
+        SPEC(paging_goes_on_while_rows_come_and_go),
     };
     static const struct CMUnitTest shared[] = {
         SPEC(changes_are_told_in_the_order_of_the_commits),
         SPEC(a_place_of_elsewhere_is_told),
         SPEC(revisions_are_told_in_pages),
         SPEC(leases_are_on_the_databases_clock),
+        SPEC(of_many_servers_one_wins_each_revision),
+        SPEC(no_change_of_another_server_is_missed),
+        SPEC_CLOSED(servers_may_make_the_tables_at_once),
     };
     static const struct CMUnitTest files[] = {
         SPEC(the_file_is_private),

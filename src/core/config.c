@@ -484,6 +484,19 @@ static void check_mode(const ruc_config_t *config, ruc_config_report_t *report)
         report_add(report, "store.url", "'store.url' is for mode 'remote'; this is mode '%s'",
                    mode);
     }
+    const char *peer = ruc_config_text(config, "peer_url");
+    size_t scheme = peer == NULL                        ? 0
+                    : strncmp(peer, "http://", 7) == 0  ? 7
+                    : strncmp(peer, "https://", 8) == 0 ? 8
+                                                        : 0;
+    if (peer != NULL &&
+        (scheme == 0 || strlen(peer) >= 500 ||
+         strcspn(peer + scheme, "/?# ") != strlen(peer + scheme) || peer[scheme] == '\0')) {
+        report_add(report, "peer_url",
+                   "'peer_url' is '%.100s', expected scheme, host and port as "
+                   "\"http://10.0.0.5:3000\"",
+                   peer);
+    }
     size_t i;
     json_t *role;
     bool known = true;

@@ -482,6 +482,14 @@ static void do_make(uv_work_t *work)
     if (job->rc < 0) {
         return;
     }
+    /* The last moment: whoever has lost the right to start it meanwhile (this process was stopped)
+     * does not. */
+    if (spec->until_ms != 0 && ruc_clock_mono_ms() >= spec->until_ms) {
+        job->rc = RUC_EREFUSED;
+        close(lock_fd);
+        close(log_fd);
+        return;
+    }
     job->rc = ruc_helper_start(spec, lock_fd, log_fd, &job->born);
     if (job->rc < 0) {
         ruc_why_set(&job->why, job->rc, "cannot run %s: %s", spec->helper, ruc_err_text(job->rc));
@@ -497,6 +505,11 @@ static void on_made(uv_work_t *work, int status)
     (void)status; /* never cancelled */
     if (!p->base.closed && job->rc == RUC_EEXISTS) {
         look_now(p); /* this epoch has its driver: adopt it */
+    } else if (!p->base.closed && job->rc == RUC_EREFUSED) {
+        p->state = IDLE;
+        p->ours = false;
+        p->base.seen.phase = RUC_SEEN_NONE;
+        tell(p);
     } else if (!p->base.closed && job->rc < 0) {
         over(p, job->why.text);
     } else if (job->rc == 0) {

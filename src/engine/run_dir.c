@@ -264,8 +264,6 @@ void ruc_run_dir_look(const char *run_dir, const char *instance, ruc_run_look_t 
     close(dir);
 }
 
-/* ---- a helper that does not answer ----------------------------------------------------------- */
-
 static json_t *read_json(const char *run_dir, const char *name)
 {
     char path[PATH_MAX];
@@ -291,6 +289,14 @@ bool ruc_run_dir_held(const char *run_dir)
         close(lock);
     }
     return held;
+}
+
+void ruc_run_dir_instance(const char *run_dir, char instance[37])
+{
+    json_t *plan = read_json(run_dir, "plan.json");
+    const char *text = json_string_value(json_object_get(plan, "instance"));
+    snprintf(instance, 37, "%s", text == NULL ? "" : text);
+    json_decref(plan);
 }
 
 int ruc_run_dir_signal_helper(const char *run_dir, int signal, bool *stopped)

@@ -43,6 +43,9 @@ bool ruc_run_dir_held(const char *run_dir);
  * that can be read. The caller's. */
 json_t *ruc_run_dir_record(const char *run_dir);
 
+/* The instance (37 bytes) of the plan in it; "" when it has none yet. */
+void ruc_run_dir_instance(const char *run_dir, char instance[37]);
+
 /* For a helper that does not answer. Each reads the files of the directory for who is meant, and
  * signals through a verified pidfd. */
 

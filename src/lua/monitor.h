@@ -20,6 +20,9 @@ void ruc_monitor_fresh(void *arg, bool fresh);
 /* The job of that ticket waits for the next engine; one at a time. */
 void ruc_monitor_wait(ruc_ticket_t ticket);
 
+/* Who is on the store has changed, or whether we may decide: everything is looked at. */
+void ruc_monitor_replicas_changed(ruc_app_t *app);
+
 /* No more reconciling. */
 void ruc_monitor_close(ruc_app_t *app);
 

@@ -19,6 +19,7 @@
 #include "lua/job.h"
 #include "lua/options.h"
 #include "lua/prims.h"
+#include "lua/proxy.h"
 #include "lua/request.h"
 #include "lua/usage.h"
 #include "lua/value.h"
@@ -208,6 +209,13 @@ static int engines_create(lua_State *L)
     (void)ruc_job_ticket(L, "rucat.store.engines.create"); /* raises before there is a document */
     json_t *doc = object_at(L, 1, "an engine"), *data = data_at(L, 3);
     writing_t *writing = writing_new(L, "rucat.store.engines.create");
+    const ruc_app_t *app = ruc_vm_of(L)->app;
+    if (app->monitor && ruc_replicas_shared(app->replicas) && ruc_replicas_holds(app->replicas) &&
+        json_object_set_new(doc, "keeper", json_string(ruc_replicas_self(app->replicas)->id)) < 0) {
+        json_decref(doc);
+        json_decref(data);
+        return wait_written(L, writing, UV_ENOMEM, NULL);
+    }
     int rc = ruc_table_create(table_of(L), doc, data, by, written, writing, &why);
     json_decref(doc);
     json_decref(data);
@@ -337,7 +345,9 @@ static int engines_logs(lua_State *L)
         return luaL_error(L, "not enough memory");
     }
     tailing->ticket = ticket;
-    int rc = ruc_fleet_dir(app->fleet, record->id, dir, sizeof dir);
+    const char *base =
+        ruc_replicas_has_files(app->replicas, record) ? ruc_record_place(record, "dir") : NULL;
+    int rc = ruc_fleet_dir(app->fleet, base, record->id, dir, sizeof dir);
     if (rc == 0) {
         rc = ruc_logs_tail(app->loop, dir, (int)lines, LOG_BYTES, tailed, tailing);
     }
@@ -516,6 +526,7 @@ void ruc_prim_store(lua_State *L)
         {"claim", keys_claim}, {"settle", keys_settle}, {"release", keys_release}, {NULL, NULL}};
     ruc_hold_open(L);
     ruc_follow_open(L);
+    ruc_proxy_open(L);
     ruc_request_open(L);
     lua_createtable(L, 0, 2);
     luaL_newlib(L, engines);

@@ -232,6 +232,9 @@ unsigned ruc_store_emptied(const ruc_store_t *store);
  * another kind. Borrowed; it lives as long as the store. */
 struct ruc_surreal *ruc_store_surreal(const ruc_store_t *store);
 
+/* The tables of a SurrealDB store as SurrealQL, with a word on users and rights. Static memory. */
+const char *ruc_store_schema(void);
+
 /* How many calls wait for their answer. */
 size_t ruc_store_pending(const ruc_store_t *store);
 
