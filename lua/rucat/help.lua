@@ -69,7 +69,8 @@ rucat: the primitives that scripts have, and rucat.version. help("rucat.timer") 
   rucat.json     strict JSON                    rucat.tcp      does something listen there
   rucat.log      lines for the log              rucat.timer    waiting, now and then
   rucat.metrics  numbers for Prometheus         rucat.state    values that outlive calls
-  rucat.replica  the servers on one store       rucat.surreal  questions to SurrealDB
+  rucat.replica  the servers on one store
+  rucat.surreal  questions to SurrealDB (mode remote)
 Wrong use raises; the world's failures return nil, message, code.]==],
 
   ["rucat.clock"] = [==[

@@ -225,14 +225,14 @@ describe("a server that is gone", function()
     b:until_state("slept", "Running")
     b:until_state("slept-too", "Running")
     local pid, kept = cluster:pid(e), cluster:pid(other)
-    a:signal("STOP")
+    replicas.pause(a)
     until_kept_by(cluster, e, b)
     until_kept_by(cluster, other, b)
     assert.is_true(replicas.alive(pid) and replicas.alive(kept))
     local now = select(2, b:json("POST", "/v1/engines/slept/restart?wait=20s"))
     assert.equal("Running", now.state)
     assert.equal(2, now.epoch)
-    a:signal("CONT")
+    replicas.go_on(a)
     cluster:wait_all(2)
     assert.is_truthy(a:http("GET", "/metrics").body:find("rucat_fenced_total 1\n", 1, true))
     assert.equal(2, a:until_engine("slept", function(seen) return seen.epoch == 2 end).epoch)
@@ -250,7 +250,7 @@ describe("a server that is gone", function()
     for i = 1, 30 do
       cluster:create(a, "s" .. i)
       if i == 20 then
-        a:signal("STOP")
+        replicas.pause(a)
         break
       end
     end
@@ -258,13 +258,15 @@ describe("a server that is gone", function()
       cluster:create(b, "s" .. i)
     end
     server.eventually(function()
-      local left = 0
+      local left = {}
       for _, e in ipairs(b:get("/v1/engines?limit=1000").engines) do
-        left = left + (e.state == "Running" and e.reason == "Ready" and 0 or 1)
+        if e.state ~= "Running" or e.reason ~= "Ready" then
+          left[#left + 1] = rucat.json.encode(e)
+        end
       end
-      return left == 0, left .. " are not up"
+      return #left == 0, #left .. " are not up: " .. (left[1] or "")
     end, TAKEN + 20, "that all are up")
-    a:signal("CONT")
+    replicas.go_on(a)
     cluster:wait_all(2)
     server.eventually(function() -- what was about to be started when it slept is ended
       local alive = {}
@@ -346,7 +348,7 @@ describe("a server on another host", function()
     if not replicas.missing and not no_unshare() then
       cluster = replicas.start(0)
       near = cluster:add()
-      far = cluster:add({ prefix = UNSHARE })
+      far = cluster:add({ prefix = UNSHARE, config = { log = { level = "debug" } } })
       cluster:wait_all(2)
     end
   end)
@@ -369,9 +371,14 @@ describe("a server on another host", function()
   it_apart("has the logs and the figures of its engines, and is asked for them", function()
     cluster:create(far, "far", { run = "while :; do echo line; sleep 0.1; done" })
     near:until_state("far", "Running", "Ready", 20)
-    local answer = near:http("GET", "/v1/engines/far/logs?tail=5", nil, { ["x-request-id"] = "theone" })
+    local answer
+    server.eventually(function()
+      answer = near:http("GET", "/v1/engines/far/logs?tail=5", nil, { ["x-request-id"] = "theone" })
+      return answer.body:find("line\nline", 1, true), answer.body
+    end, 10, "lines of its log")
     assert.equal(200, answer.status)
-    assert.is_truthy(answer.body:find("line\nline", 1, true))
+    assert.equal("text/plain; charset=utf-8", answer.headers["content-type"])
+    assert.is_truthy(far:output():find("theone", 1, true)) -- the same request, on both
     local stats = near:get("/v1/engines/far/stats")
     assert.is_true(stats.processes >= 1)
     assert.same(stats.id, near:get("/v1/stats").stats[1].id)

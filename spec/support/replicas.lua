@@ -127,6 +127,15 @@ function replicas.alive(pid)
   return stat ~= nil and not stat:match("^%d+ %(.*%) [ZX]")
 end
 
+-- Stops a server as it is (SIGSTOP), and lets it go on.
+function replicas.pause(s)
+  server.run({ "kill", "-STOP", tostring(s.pid) })
+end
+
+function replicas.go_on(s)
+  server.run({ "kill", "-CONT", tostring(s.pid) })
+end
+
 -- kill -9, and not asked again.
 function replicas.kill9(s)
   s:kill9()
@@ -136,7 +145,7 @@ end
 function replicas:stop()
   local trouble
   for _, s in ipairs(self) do
-    pcall(s.signal, s, "CONT")
+    pcall(replicas.go_on, s)
     local fine, why = pcall(s.stop, s)
     trouble = trouble or not fine and why
   end

@@ -988,9 +988,12 @@ static int revs_count;
 static uint64_t revs_sum;
 static char revs_last[RUC_ULID_SIZE];
 
-static void on_rev(void *arg, const char *id, uint64_t rev)
+static int64_t revs_beat;
+
+static void on_rev(void *arg, const char *id, uint64_t rev, int64_t beat_ms)
 {
     (void)arg;
+    revs_beat += beat_ms;
     assert_true(strcmp(id, revs_last) > 0);
     snprintf(revs_last, sizeof revs_last, "%s", id);
     revs_count++;
@@ -1017,9 +1020,13 @@ static void revisions_are_told_in_pages(void **state)
     revs_count = 0;
     revs_sum = 0;
     revs_last[0] = '\0';
+    revs_beat = 0;
+    ruc_store_beat_t beat = {first, 1234};
+    assert_int_equal(ASK(ruc_store_beats(fx.store, &beat, 1, on_done, NULL)), 0);
     assert_int_equal(ASK(ruc_store_revs(fx.store, on_rev, on_done, NULL)), 0);
     assert_int_equal(revs_count, 1100);
     assert_int_equal(revs_sum, 1099 + 9);
+    assert_int_equal(revs_beat, 1234);
 }
 
 static struct {

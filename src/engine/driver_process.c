@@ -66,6 +66,7 @@ typedef struct job {
     ruc_why_t why;
     ruc_helper_born_t born;
     ruc_run_look_t look; /* look */
+    bool doubt, vacant;  /* look: is there anybody at all? nobody */
 } job_t;
 
 static void look_now(process_t *p);
@@ -366,6 +367,7 @@ static void on_looked(uv_work_t *work, int status)
     job_t *job = work->data;
     process_t *p = job->owner;
     ruc_run_look_t look = job->look;
+    bool vacant = job->vacant;
     (void)status; /* never cancelled */
     free(job);
     if (p->base.closed) {
@@ -377,7 +379,13 @@ static void on_looked(uv_work_t *work, int status)
         if (look.mtime_ms != 0) {
             beat(p, look.mtime_ms);
         }
-        if (look.held) {
+        if (look.held && vacant) {
+            /* Another server has the lock and stands still before its start: by its lease it must
+             * not go on with that when it comes to itself. */
+            p->state = IDLE;
+            p->base.seen.phase = RUC_SEEN_NONE;
+            tell(p);
+        } else if (look.held) {
             see_to_reaping(p, look.status);
             connect_now(p);
         } else if (phase != NULL && strcmp(phase, "ended") == 0 &&
@@ -396,6 +404,8 @@ static void do_look(uv_work_t *work)
     job_t *job = work->data;
     const ruc_driver_spec_t *spec = &job->owner->base.spec;
     ruc_run_dir_look(spec->run_dir, spec->instance, &job->look);
+    job->vacant = job->doubt && job->look.held && job->look.status == NULL &&
+                  ruc_run_dir_vacant(spec->run_dir);
 }
 
 /* Gives the job to the pool; the job is freed when that fails. */
@@ -414,6 +424,10 @@ static void look_now(process_t *p)
 {
     job_t *job = calloc(1, sizeof *job);
     p->state = LOOKING;
+    if (job != NULL) {
+        job->doubt = !p->ours && p->since_ms != 0 &&
+                     ruc_clock_mono_ms() - p->since_ms >= CONNECT_PATIENCE_MS;
+    }
     if (job == NULL || queue_job(p, job, do_look, on_looked) < 0) {
         free(job);
         try_again(p, 0); /* no memory now; in a second */

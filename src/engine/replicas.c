@@ -469,6 +469,17 @@ static void end_lease(ruc_replicas_t *r, const char *instance)
     r->calls += ruc_store_leave(r->store, r->self.id, instance, left, r) == 0;
 }
 
+/* The lease of the process before us is ended, or ends by itself: then ours can begin. */
+static void left_before(void *arg, int rc)
+{
+    ruc_replicas_t *r = arg;
+    bool closed = r->closed;
+    left(arg, rc);
+    if (!closed) {
+        renew(&r->timer);
+    }
+}
+
 static int join(ruc_replicas_t *r, const ruc_replicas_config_t *config, ruc_why_t *why)
 {
     ruc_replica_id_t id;
@@ -477,12 +488,14 @@ static int join(ruc_replicas_t *r, const ruc_replicas_config_t *config, ruc_why_
         return rc;
     }
     snprintf(r->self.id, sizeof r->self.id, "%s", id.id);
-    if (id.ended) {
-        end_lease(r, id.before); /* it cannot do so itself any more */
-    }
     ruc_log(RUC_LOG_MONITOR, RUC_INFO, "replica %s at %s, on host %s", r->self.id, r->self.url,
             r->self.name);
-    renew(&r->timer);
+    /* A process that has ended without a word cannot end its lease itself any more. */
+    if (id.ended && ruc_store_leave(r->store, r->self.id, id.before, left_before, r) == 0) {
+        r->calls++;
+    } else {
+        renew(&r->timer);
+    }
     return 0;
 }
 

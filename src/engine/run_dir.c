@@ -1,6 +1,7 @@
 /* run_dir.c - see run_dir.h. */
 #include "engine/run_dir.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -289,6 +290,38 @@ bool ruc_run_dir_held(const char *run_dir)
         close(lock);
     }
     return held;
+}
+
+bool ruc_run_dir_vacant(const char *run_dir)
+{
+    struct stat wanted, cwd;
+    DIR *list = stat(run_dir, &wanted) == 0 ? opendir("/proc") : NULL;
+    bool vacant = list != NULL;
+    for (struct dirent *item; vacant && (item = readdir(list)) != NULL;) {
+        char path[64];
+        if (item->d_name[0] < '1' || item->d_name[0] > '9') {
+            continue;
+        }
+        snprintf(path, sizeof path, "/proc/%.20s/cwd", item->d_name);
+        vacant = stat(path, &cwd) < 0 || cwd.st_ino != wanted.st_ino || cwd.st_dev != wanted.st_dev;
+    }
+    if (list != NULL) {
+        closedir(list);
+    }
+    return vacant;
+}
+
+int ruc_run_dir_driver(const char *run_dir)
+{
+    ruc_proc_id_t id;
+    json_t *status = read_json(run_dir, "status.json");
+    int pidfd = !says_ended(status) && who_is(status, "driver", &id) ? ruc_proc_same(&id) : -ESRCH;
+    json_decref(status);
+    if (pidfd < 0) {
+        return 0;
+    }
+    close(pidfd);
+    return id.pid;
 }
 
 void ruc_run_dir_instance(const char *run_dir, char instance[37])

@@ -43,6 +43,13 @@ bool ruc_run_dir_held(const char *run_dir);
  * that can be read. The caller's. */
 json_t *ruc_run_dir_record(const char *run_dir);
 
+/* True when no process works in the directory: who holds its lock then is no helper, but a server
+ * that was about to start one, and stands still. Reads all of /proc. */
+bool ruc_run_dir_vacant(const char *run_dir);
+
+/* The pid of the driver that runs in it, by its status.json and checked; 0: none. */
+int ruc_run_dir_driver(const char *run_dir);
+
 /* The instance (37 bytes) of the plan in it; "" when it has none yet. */
 void ruc_run_dir_instance(const char *run_dir, char instance[37]);
 

@@ -155,6 +155,7 @@ static int replica_host(lua_State *L)
 static int replica_place(lua_State *L)
 {
     const ruc_replica_t *self = ruc_replicas_self(replicas_of(L));
+    const char *dir = luaL_optstring(L, 1, ruc_vm_of(L)->app->state_dir);
     lua_createtable(L, 0, 4);
     lua_pushstring(L, self->host);
     lua_setfield(L, -2, "host");
@@ -162,7 +163,7 @@ static int replica_place(lua_State *L)
     lua_setfield(L, -2, "name");
     lua_pushstring(L, self->id);
     lua_setfield(L, -2, "replica");
-    lua_pushstring(L, luaL_optstring(L, 1, ruc_vm_of(L)->app->state_dir));
+    lua_pushstring(L, dir);
     lua_setfield(L, -2, "dir");
     return 1;
 }

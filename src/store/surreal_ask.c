@@ -18,9 +18,8 @@
 #include "core/utf8.h"
 #include "store/surreal_backend.h"
 
-#define COLUMNS                                                                                    \
-    "id, name, rev, state, desired, type, platform, owner, keeper, due, doc, "                     \
-    "type::record('beat', record::id(id)).at AS beat_at"
+#define BEAT "type::record('beat', record::id(id)).at AS beat_at"
+#define COLUMNS "id, name, rev, state, desired, type, platform, owner, keeper, due, doc, " BEAT
 #define EVENT_COLUMNS "id, engine, at, kind, doc"
 #define WRITE_EVENTS                                                                               \
     "FOR $n IN $notes { CREATE type::record('event', $n.id) SET eid = $n.id, engine = $n.engine, " \
@@ -396,7 +395,7 @@ static int ask(const ruc__store_op_t *op, const char *attempt, const char *uuid,
     case RUC_OP_CHANGES:
         return ask_changes(op, uuid, sql, vars);
     case RUC_OP_REVS:
-        return ask_range(op, "engine", "id, rev", sql, vars);
+        return ask_range(op, "engine", "id, rev, " BEAT, sql, vars);
     case RUC_OP_RENEW:
         return ask_renew(op, sql, vars);
     case RUC_OP_LEAVE:

@@ -135,7 +135,7 @@ static int take_one(ruc__store_op_t *op, const cbor_item_t *item, texts_t *texts
     const char *table = op->kind == RUC_OP_EVENTS ? "event" : "engine", *wrong;
     ruc_store_row_t row;
     ruc_store_event_t event;
-    int64_t rev = 0;
+    int64_t rev = 0, beat_ms = 0;
     int rc = 0;
     if (!read_id(item, table, texts)) {
         wrong = "its id is no ULID";
@@ -146,7 +146,9 @@ static int take_one(ruc__store_op_t *op, const cbor_item_t *item, texts_t *texts
         bool fine = ruc_id_is_ulid(texts->id) &&
                     ruc__cbor_is_int(ruc__cbor_get(item, "rev"), &rev) && rev > 0;
         wrong = fine ? NULL : "rev";
-        rc = wrong ? 0 : ruc__store_add_rev(op, texts->id, (uint64_t)rev);
+        ruc__cbor_is_int(ruc__cbor_get(item, "beat_at"),
+                         &beat_ms); /* as it is where there is none */
+        rc = wrong ? 0 : ruc__store_add_rev(op, texts->id, (uint64_t)rev, beat_ms);
     } else {
         wrong = read_row(item, texts, &row);
         rc = wrong ? 0 : ruc__store_add_row(op, &row);
