@@ -168,7 +168,7 @@ describe("store copy", function()
       { 2, "/NAMESPACE/DATABASE", { "--from", a, "--to", "http://127.0.0.1:1/x" } },
       { 3, "nowhere: no such file", { "--from", dir .. "/nowhere", "--to", dir .. "/b.db" } },
       { 1, "is not a SQLite database", { "--from", a, "--to", dir .. "/other" } },
-      { 1, "nothing: cannot be read", { "--from", a, "--to", "http://127.0.0.1:1", "--password-file", dir .. "/nothing" } },
+      { 1, "nothing: No such file", { "--from", a, "--to", "http://127.0.0.1:1", "--password-file", dir .. "/nothing" } },
     }) do
       local exit, _, text = server.run({ server.binary, "store", "copy", table.unpack(case[3]) }, { env = { HOME = "/tmp" } })
       assert.equal(case[1], exit.code, text)
