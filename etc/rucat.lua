@@ -42,7 +42,7 @@ return {
     database = "rucat",
     connect_time = 15, -- seconds that a start waits for a database that is not there yet
     poll = 0.25,       -- seconds between two looks at what other replicas have changed
-    resync = 60,       -- seconds between two comparisons of everything
+    resync = 30,       -- seconds between two comparisons of everything, heartbeats among it
   },
 
   spark = { -- (live)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "store/store.h"
 
 static const char usage[] =
     "usage: rucat COMMAND [ARGUMENTS]\n"
@@ -17,7 +18,7 @@ static const char usage[] =
     "  events     print what happened             top        watch engines and what they take\n"
     "  console    a shell inside the server       try        try a policy on what happened\n"
     "  replicas   list the servers on one store     completion for bash or zsh\n"
-    "  store      copy all from one store to another\n"
+    "  store      copy all from one store to another  schema  print SurrealDB's tables\n"
     "\n"
     "`rucat COMMAND -h` tells more. Client commands talk to --url or RUCAT_URL\n"
     "(default http://127.0.0.1:3000).\n";
@@ -55,6 +56,32 @@ static const char run_usage[] =
     "usage: rucat run SCRIPT [ARGUMENTS]\n"
     "\n"
     "Runs a Lua script with the standard library and the module `rucat`.\n";
+
+static bool wants_help(int argc, char **argv)
+{
+    return argc > 1 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0);
+}
+
+static const char schema_usage[] =
+    "usage: rucat schema\n"
+    "\n"
+    "Prints the tables that rucat makes in SurrealDB, as SurrealQL. A server makes them\n"
+    "by itself when it starts; this is for reading, and for making them by hand where\n"
+    "its user may not.\n";
+
+static int print_schema(int argc, char **argv)
+{
+    if (wants_help(argc, argv)) {
+        fputs(schema_usage, stdout);
+        return 0;
+    }
+    if (argc > 1) {
+        fprintf(stderr, "rucat: unexpected argument '%s'; try `rucat schema -h`\n", argv[1]);
+        return 2;
+    }
+    fputs(ruc_store_schema(), stdout);
+    return fflush(stdout) == 0 ? 0 : 1;
+}
 
 /* Reads the options of serve and check. -1: go on; else the exit code. */
 static int read_flags(int argc, char **argv, ruc_flags_t *flags, bool serve)
@@ -99,11 +126,6 @@ static int read_flags(int argc, char **argv, ruc_flags_t *flags, bool serve)
     return -1;
 }
 
-static bool wants_help(int argc, char **argv)
-{
-    return argc > 1 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0);
-}
-
 /* Options that all client commands take may come before the command: rucat --url URL list. */
 static bool is_client_option(const char *word)
 {
@@ -114,8 +136,8 @@ static bool is_client_option(const char *word)
 static bool is_client_command(const char *name)
 {
     static const char *const names[] = {
-        "create",  "list",   "get",      "start",  "stop", "restart",    "delete", "wait",   "logs",
-        "connect", "reload", "replicas", "events", "top",  "completion", "try",    "schema", NULL};
+        "create",  "list",   "get",      "start",  "stop", "restart",    "delete", "wait", "logs",
+        "connect", "reload", "replicas", "events", "top",  "completion", "try",    NULL};
     for (const char *const *at = names; *at != NULL; at++) {
         if (strcmp(*at, name) == 0) {
             return true;
@@ -154,6 +176,9 @@ int main(int argc, char **argv)
             return argc < 2 ? 2 : 0;
         }
         return ruc_cmd_run(argc - 1, argv + 1);
+    }
+    if (strcmp(command, "schema") == 0) {
+        return print_schema(argc, argv);
     }
     if (strcmp(command, "store") == 0) {
         return ruc_cmd_store(argc, argv);

@@ -70,6 +70,7 @@ rucat: the primitives that scripts have, and rucat.version. help("rucat.timer") 
   rucat.log      lines for the log              rucat.timer    waiting, now and then
   rucat.metrics  numbers for Prometheus         rucat.state    values that outlive calls
   rucat.replica  the servers on one store
+  rucat.surreal  questions to SurrealDB (mode remote)
 Wrong use raises; the world's failures return nil, message, code.]==],
 
   ["rucat.clock"] = [==[
@@ -159,6 +160,20 @@ rucat.store.follow{logs= or events=, ...}   for handlers: an answer that goes on
 rucat.store.keys.claim(key, body)   for handlers: Idempotency-Key
 rucat.store.keys.settle(key, id)    the key made that engine
 rucat.store.keys.release(key)       it made none]==],
+
+  ["rucat.surreal"] = [==[
+rucat.surreal.query(sql [, vars [, {timeout=, again=}]]) -> {{status="OK", result=} or {status="ERR", error=},
+  ...}; nil, message, code. Waits. One for each statement; mode remote
+rucat.surreal.record(table, id) -> a record id: r.table, r.id
+rucat.surreal.table(name) -> a table's name as a value
+rucat.surreal.datetime(seconds or text [, nanoseconds]) -> t.seconds, t.nanoseconds, t.time
+rucat.surreal.duration(seconds or text [, nanoseconds]) -> the same fields
+rucat.surreal.decimal(text) -> a decimal number
+rucat.surreal.uuid(text) -> a uuid
+rucat.surreal.bytes(data) -> bytes; a Lua string is text
+rucat.surreal.set(list) -> s.values
+rucat.surreal.range(first, last [, {first_included=, last_included=}]) -> r.first, r.last, ...
+rucat.surreal.none   SurrealDB's NONE; all these values: v.kind, tostring(v)]==],
 
   ["rucat.tcp"] = [==[
 rucat.tcp.connect(host, port [, seconds]) -> true; nil, message, code. Waits

@@ -78,7 +78,7 @@ static void answer_now(uv_timer_t *timer)
             if (a->each != NULL) {
                 a->each(a->arg, &db.rows[i]);
             } else if (a->on_rev != NULL) {
-                a->on_rev(a->arg, db.rows[i].id, db.rows[i].rev);
+                a->on_rev(a->arg, db.rows[i].id, db.rows[i].rev, 77);
             }
         }
         a->done(a->arg, rc);
@@ -347,6 +347,10 @@ static void a_row_of_nonsense_is_left_alone(void **state)
     polls(2);
     assert_int_equal(ruc_table_find(table, A)->rev, 3);
     assert_non_null(ruc_table_find(table, "b"));
+    tell_row(A, "a", 3, "edited by hand"); /* its column says something else */
+    db.changes[0].row.state = "Stopped";
+    polls(2);
+    assert_int_equal(ruc_table_find(table, A)->state, RUC_STATE_PENDING);
     tell_row(A, "a", 5, "mended");
     polls(2);
     assert_int_equal(ruc_table_find(table, A)->rev, 5);
@@ -387,6 +391,7 @@ static void what_was_missed_is_found_by_comparing(void **state)
     assert_int_equal(ruc_table_find(table, A)->rev, 9);
     assert_non_null(ruc_table_find(table, "b"));
     assert_int_equal(db.reads, 2);
+    assert_int_equal(ruc_table_last_beat(table, A), 77);
     db.count = 1; /* b is gone, and nobody has said so; a is older: a copy was put back */
     put(A, "a", 7, "older");
     db.place_lost = true;

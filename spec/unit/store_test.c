@@ -988,9 +988,12 @@ static int revs_count;
 static uint64_t revs_sum;
 static char revs_last[RUC_ULID_SIZE];
 
-static void on_rev(void *arg, const char *id, uint64_t rev)
+static int64_t revs_beat;
+
+static void on_rev(void *arg, const char *id, uint64_t rev, int64_t beat_ms)
 {
     (void)arg;
+    revs_beat += beat_ms;
     assert_true(strcmp(id, revs_last) > 0);
     snprintf(revs_last, sizeof revs_last, "%s", id);
     revs_count++;
@@ -1017,9 +1020,13 @@ static void revisions_are_told_in_pages(void **state)
     revs_count = 0;
     revs_sum = 0;
     revs_last[0] = '\0';
+    revs_beat = 0;
+    ruc_store_beat_t beat = {first, 1234};
+    assert_int_equal(ASK(ruc_store_beats(fx.store, &beat, 1, on_done, NULL)), 0);
     assert_int_equal(ASK(ruc_store_revs(fx.store, on_rev, on_done, NULL)), 0);
     assert_int_equal(revs_count, 1100);
     assert_int_equal(revs_sum, 1099 + 9);
+    assert_int_equal(revs_beat, 1234);
 }
 
 static struct {
@@ -1156,6 +1163,7 @@ enum { RUNNERS = 48, REVISIONS = 40 };
 static runner_t runners[RUNNERS];
 static int running;
 static char run_next[64];
+static bool run_more;
 
 static void run_on(runner_t *runner);
 
@@ -1185,8 +1193,8 @@ static void run_on(runner_t *runner)
 static void on_run_told(void *arg, int rc, const ruc_store_change_t *changes, size_t n,
                         const char *next, bool more)
 {
-    (void)more;
     assert_int_equal(rc, 0);
+    run_more = more;
     for (size_t i = 0; i < n; i++) {
         for (runner_t *runner = runners; runner < runners + RUNNERS; runner++) {
             if (changes[i].kind == RUC_CHANGE_ROW && strcmp(changes[i].row.id, runner->id) == 0) {
@@ -1217,7 +1225,7 @@ static void no_change_of_another_server_is_missed(void **state)
         run_on(&runners[i]);
     }
     while (idle < 2) {
-        idle += running == 0;
+        idle += running == 0 && !run_more;
         left = 1;
         assert_int_equal(ruc_store_changes(fx.store, run_next, on_run_told, &left), 0);
         await(&left);

@@ -32,7 +32,7 @@
     XX("store.ca_file", 's', "", 'R')                                                              \
     XX("store.connect_time", 'n', "15", 'R')                                                       \
     XX("store.poll", 'n', "0.25", 'R')                                                             \
-    XX("store.resync", 'n', "60", 'R')                                                             \
+    XX("store.resync", 'n', "30", 'R')                                                             \
     XX("auth", 's', "", 'R')                                                                       \
     XX("tls", 'x', "", 'R')                                                                        \
     XX("spark.home", 's', "", 'L')                                                                 \

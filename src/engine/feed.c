@@ -179,9 +179,10 @@ static void go_on(ruc_feed_t *feed)
 
 /* ---- everything is compared ---- */
 
-static void take_rev(void *arg, const char *id, uint64_t rev)
+static void take_rev(void *arg, const char *id, uint64_t rev, int64_t beat_ms)
 {
     ruc_feed_t *feed = arg;
+    ruc_table_take_beat(feed->table, id, beat_ms);
     if (put_item(&feed->revs, id, rev) == NULL) {
         feed->failed = true;
     }

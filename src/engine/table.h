@@ -90,6 +90,11 @@ void ruc_table_flush(ruc_table_t *table);
  */
 int ruc_table_take_row(ruc_table_t *table, const ruc_store_row_t *row, bool truth);
 
+/* The last heartbeat that the store has of an engine; an older one than what is known is passed
+ * over.
+ */
+void ruc_table_take_beat(ruc_table_t *table, const char *id, int64_t beat_ms);
+
 /* The row of that id is not in the store any more. */
 void ruc_table_take_gone(ruc_table_t *table, const char *id);
 

@@ -32,21 +32,31 @@ static bool was_removed(const ruc_table_t *table, const char *id)
     return false;
 }
 
-/* The record of a row; NULL, and a line in the log the first time. */
-static ruc_record_t *read_row(ruc_table_t *table, const ruc_store_row_t *row)
+/* Somebody may have edited the row by hand: what can be asked for must be what the document says.
+ */
+static bool columns_fit(const ruc_record_t *record, const ruc_store_row_t *row)
+{
+    return (row->state == NULL || strcmp(row->state, ruc_state_name(record->state)) == 0) &&
+           (row->desired == NULL || strcmp(row->desired, ruc_record_text(record, "desired")) == 0);
+}
+
+ruc_record_t *ruc__table_read_row(ruc_table_t *table, const ruc_store_row_t *row)
 {
     char which[sizeof table->bad];
     ruc_why_t why = {""};
     ruc_record_t *record = ruc_record_parse(row->doc, row->doc_len, &why);
     if (record != NULL && strcmp(record->id, row->id) == 0 && record->rev == row->rev &&
-        strcmp(record->name, row->name) == 0) {
+        strcmp(record->name, row->name) == 0 && columns_fit(record, row)) {
         return record;
     }
     snprintf(which, sizeof which, "%.26s %llu", row->id, (unsigned long long)row->rev);
     if (strcmp(which, table->bad) != 0) {
         memcpy(table->bad, which, sizeof which);
         ruc_log(RUC_LOG_STORE, RUC_ERROR, "the record of engine %s (%s) is left alone: %s", row->id,
-                row->name, record == NULL ? why.text : "its id, name or revision is not its row's");
+                row->name,
+                record == NULL ? why.text
+                               : "its document does not say what its row says (id, name, revision, "
+                                 "state, desired)");
     }
     ruc_record_unref(record);
     return NULL;
@@ -83,7 +93,7 @@ int ruc_table_take_row(ruc_table_t *table, const ruc_store_row_t *row, bool trut
             : entry->record->rev == row->rev || (!truth && entry->record->rev > row->rev)) {
         return 0;
     }
-    ruc_record_t *record = read_row(table, row);
+    ruc_record_t *record = ruc__table_read_row(table, row);
     if (record == NULL) {
         return RUC_EINVALID;
     }
@@ -105,6 +115,14 @@ int ruc_table_take_row(ruc_table_t *table, const ruc_store_row_t *row, bool trut
     }
     ruc_record_unref(record);
     return rc;
+}
+
+void ruc_table_take_beat(ruc_table_t *table, const char *id, int64_t beat_ms)
+{
+    entry_t *entry = ruc__table_entry(table, id);
+    if (entry != NULL && beat_ms > entry->beat_ms) {
+        entry->beat_ms = beat_ms; /* the store has it: it is not written again */
+    }
 }
 
 void ruc_table_take_gone(ruc_table_t *table, const char *id)

@@ -39,6 +39,10 @@ int ruc__table_insert(ruc_table_t *table, ruc_record_t *record);
 void ruc__table_take_out(ruc_table_t *table, entry_t *entry);
 void ruc__table_replace(entry_t *entry, ruc_record_t *next);
 
+/* The record of a row; NULL, and a line in the log the first time, where it cannot be read or was
+ * edited by hand. */
+ruc_record_t *ruc__table_read_row(ruc_table_t *table, const ruc_store_row_t *row);
+
 /* Remembers that an engine was removed: what is heard of it later is old. */
 void ruc__table_note_gone(ruc_table_t *table, const char *id);
 

@@ -381,9 +381,9 @@ int ruc__store_add_change(ruc__store_op_t *op, const ruc_store_change_t *change)
     return 0;
 }
 
-int ruc__store_add_rev(ruc__store_op_t *op, const char *id, uint64_t rev)
+int ruc__store_add_rev(ruc__store_op_t *op, const char *id, uint64_t rev, int64_t beat_ms)
 {
-    ruc__store_rev_t one = {.rev = rev};
+    ruc__store_rev_t one = {.rev = rev, .beat_ms = beat_ms};
     if (strlen(id) >= sizeof one.id) {
         return RUC_EINVALID;
     }

@@ -40,6 +40,7 @@ typedef enum {
 typedef struct ruc__store_rev {
     char id[32];
     uint64_t rev;
+    int64_t beat_ms;
 } ruc__store_rev_t;
 
 typedef struct ruc__store_op ruc__store_op_t;
@@ -127,7 +128,7 @@ int ruc__store_op_copy(const ruc__store_op_t *borrowed, ruc__store_op_t **out);
 int ruc__store_add_row(ruc__store_op_t *op, const ruc_store_row_t *row);
 int ruc__store_add_event(ruc__store_op_t *op, const ruc_store_event_t *event);
 int ruc__store_add_change(ruc__store_op_t *op, const ruc_store_change_t *change);
-int ruc__store_add_rev(ruc__store_op_t *op, const char *id, uint64_t rev);
+int ruc__store_add_rev(ruc__store_op_t *op, const char *id, uint64_t rev, int64_t beat_ms);
 int ruc__store_add_replica(ruc__store_op_t *op, const ruc_store_replica_t *replica);
 
 /* Forgets the answer (and its sentence). */

@@ -317,7 +317,7 @@ static bool load_goes_on(ruc_store_t *store, ruc__store_op_t *op)
     const char *last = NULL;
     for (size_t i = 0; i < op->n && op->revs; i++) {
         last = op->revs[i].id;
-        op->each_rev(op->arg, last, op->revs[i].rev);
+        op->each_rev(op->arg, last, op->revs[i].rev, op->revs[i].beat_ms);
     }
     for (size_t i = 0; i < op->n && op->rows; i++) {
         last = op->rows[i].id;

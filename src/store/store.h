@@ -194,8 +194,9 @@ typedef void (*ruc_store_changes_cb)(void *arg, int rc, const ruc_store_change_t
  * or the place is another database's: read everything anew. */
 int ruc_store_changes(ruc_store_t *store, const char *since, ruc_store_changes_cb cb, void *arg);
 
-/* Hands id and revision of every row to `each` in the order of ids, as ruc_store_load does. */
-typedef void (*ruc_store_rev_cb)(void *arg, const char *id, uint64_t rev);
+/* Hands id, revision and last heartbeat (wall milliseconds, 0: none) of every row to `each` in the
+ * order of ids, as ruc_store_load does. */
+typedef void (*ruc_store_rev_cb)(void *arg, const char *id, uint64_t rev, int64_t beat_ms);
 int ruc_store_revs(ruc_store_t *store, ruc_store_rev_cb each, ruc_store_cb done, void *arg);
 
 /* A server on this store. Texts as in a row: NULL comes back as "". */
@@ -231,6 +232,9 @@ unsigned ruc_store_emptied(const ruc_store_t *store);
 /* The connection of a SurrealDB store (store/surreal_client.h), for queries of one's own; NULL for
  * another kind. Borrowed; it lives as long as the store. */
 struct ruc_surreal *ruc_store_surreal(const ruc_store_t *store);
+
+/* The tables of a SurrealDB store as SurrealQL, with a word on users and rights. Static memory. */
+const char *ruc_store_schema(void);
 
 /* How many calls wait for their answer. */
 size_t ruc_store_pending(const ruc_store_t *store);

@@ -79,6 +79,7 @@ typedef struct backend {
     ruc_surreal_t *surreal;
     ruc__surreal_schema_t schema;
     ruc__surreal_tidy_t tidy;
+    ruc__surreal_feeds_t feeds;
     task_t *order;
     chain_t *chains;
     gate_t gates[GATES];
@@ -419,10 +420,11 @@ static bool ask_for_less(task_t *task)
     ruc__store_op_t *op = task->op;
     bool list = op->kind == RUC_OP_LOAD || op->kind == RUC_OP_PAGE || op->kind == RUC_OP_DUE ||
                 op->kind == RUC_OP_EVENTS || op->kind == RUC_OP_CHANGES;
-    if (!list || op->limit <= 1) {
+    size_t least = op->kind == RUC_OP_CHANGES ? 4 : 1; /* more than a commit has tables */
+    if (!list || op->limit <= least) {
         return false;
     }
-    op->limit = op->limit > 8 ? op->limit / 4 : 1;
+    op->limit = op->limit > 4 * least ? op->limit / 4 : least;
     ask(task);
     return true;
 }
@@ -475,7 +477,12 @@ static void on_answer(void *arg, int rc, const cbor_item_t *results, const char 
     } else if ((error = ruc__surreal_error(entry, text, sizeof text))) {
         statement_failed(task, error);
     } else {
-        ruc__surreal_taken_t taken = ruc__surreal_take(task->op, results, backend->schema.uuid);
+        ruc__surreal_taken_t taken = RUC__TAKEN;
+        if (task->op->kind == RUC_OP_CHANGES) {
+            ruc__surreal_take_changes(task->op, results, backend->schema.uuid, &backend->feeds);
+        } else {
+            taken = ruc__surreal_take(task->op, results);
+        }
         if (taken == RUC__TAKEN) {
             if (task->op->rc == 0) {
                 count_events(task);
@@ -652,6 +659,7 @@ static void on_gone(void *arg)
         return;
     }
     ruc__surreal_tidy_free(&backend->tidy);
+    ruc__surreal_feeds_free(&backend->feeds);
     free(backend);
     ruc__store_closed(store, 0);
 }

@@ -18,14 +18,12 @@
 #include "core/utf8.h"
 #include "store/surreal_backend.h"
 
-#define COLUMNS                                                                                    \
-    "id, name, rev, state, desired, type, platform, owner, keeper, due, doc, "                     \
-    "type::record('beat', record::id(id)).at AS beat_at"
+#define BEAT "type::record('beat', record::id(id)).at AS beat_at"
+#define COLUMNS "id, name, rev, state, desired, type, platform, owner, keeper, due, doc, " BEAT
 #define EVENT_COLUMNS "id, engine, at, kind, doc"
 #define WRITE_EVENTS                                                                               \
     "FOR $n IN $notes { CREATE type::record('event', $n.id) SET eid = $n.id, engine = $n.engine, " \
     "at = $n.at, kind = $n.kind, doc = $n.doc RETURN NONE; }; "
-#define CHANGES_BACK_MS 2000 /* a place "from now on" is this much earlier, see below */
 
 /* ---- labels ---- */
 
@@ -303,28 +301,21 @@ static int ask_events(const ruc__store_op_t *op, ruc_buf_t *sql, ruc__cbor_t *va
 
 /* ---- what several servers share ---- */
 
-/* A place is the first eight characters of the database's uuid, a dot, and a versionstamp: the
- * database's milliseconds, shifted by 16. */
 static int ask_changes(const ruc__store_op_t *op, const char *uuid, ruc_buf_t *sql,
                        ruc__cbor_t *vars)
 {
+    ruc__surreal_place_t place;
     ruc__cbor_map(vars, 0);
     if (!op->after) {
-        return ruc_buf_addf(sql, "RETURN []; RETURN time::millis(time::now()) - %d",
-                            CHANGES_BACK_MS);
+        return ruc_buf_adds(sql, "RETURN []; RETURN time::millis(time::now())");
     }
-    char *end = NULL;
-    if (strlen(op->after) < 10 || strncmp(op->after, uuid, 8) != 0 || op->after[8] != '.') {
-        return RUC_ENOTFOUND;
-    }
-    uint64_t stamp = strtoull(op->after + 9, &end, 10);
-    if (*end != '\0' || stamp == 0 || stamp > INT64_MAX) {
+    if (!ruc__surreal_place(op->after, uuid, &place)) {
         return RUC_ENOTFOUND;
     }
     return ruc_buf_addf(sql,
-                        "SHOW CHANGES FOR DATABASE SINCE %" PRIu64
+                        "SHOW CHANGES FOR DATABASE SINCE %" PRId64
                         " LIMIT %zu; RETURN time::millis(time::now())",
-                        stamp, op->limit);
+                        place.at, op->limit);
 }
 
 static int ask_renew(const ruc__store_op_t *op, ruc_buf_t *sql, ruc__cbor_t *vars)
@@ -404,7 +395,7 @@ static int ask(const ruc__store_op_t *op, const char *attempt, const char *uuid,
     case RUC_OP_CHANGES:
         return ask_changes(op, uuid, sql, vars);
     case RUC_OP_REVS:
-        return ask_range(op, "engine", "id, rev", sql, vars);
+        return ask_range(op, "engine", "id, rev, " BEAT, sql, vars);
     case RUC_OP_RENEW:
         return ask_renew(op, sql, vars);
     case RUC_OP_LEAVE:

@@ -3,6 +3,7 @@
  *   surreal.c         calls become tasks: their order, their tries, what came of them
  *   surreal_ask.c     a call as SurrealQL with its variables
  *   surreal_take.c    the answers
+ *   surreal_feed.c    what was committed behind a place
  *   surreal_schema.c  the tables, and the check that they are there
  *   surreal_tidy.c    the bounds of events */
 #ifndef RUC_STORE_SURREAL_BACKEND_H
@@ -31,9 +32,6 @@ typedef struct ruc__surreal_schema {
  * Ends by ruc__surreal_checked. */
 void ruc__surreal_check_schema(ruc__surreal_schema_t *schema);
 
-/* The tables' names and fields as SurrealQL. */
-extern const char ruc__surreal_tables[];
-
 /* ---- surreal_tidy.c ---- */
 
 typedef struct ruc__surreal_tally ruc__surreal_tally_t;
@@ -55,12 +53,37 @@ const char *ruc__surreal_tidy_sql(const ruc__surreal_tidy_t *tidy, const char *e
                                   ruc__cbor_t *vars);
 void ruc__surreal_tidy_free(ruc__surreal_tidy_t *tidy);
 
-/* ---- surreal_ask.c ---- */
+/* ---- surreal_feed.c ---- */
 
+#define RUC__SURREAL_FEEDS 4u
+#define RUC__SURREAL_LATE_MS 1000 /* so much later than its stamp may a commit be seen */
+
+typedef struct ruc__surreal_stamp ruc__surreal_stamp_t;
+
+/* Readers of changes, each with what it was told of the last moment. */
+typedef struct ruc__surreal_feeds {
+    struct {
+        uint32_t id; /* 0: nobody's */
+        ruc__surreal_stamp_t *told;
+    } list[RUC__SURREAL_FEEDS];
+    uint32_t last;
+} ruc__surreal_feeds_t;
+
+/* What the text of a place says: where to read on, and where to begin anew when that has come to
+ * the end (0: no reading is under way). */
 typedef struct ruc__surreal_place {
-    const char *uuid; /* of the database */
-    int64_t clock_ms; /* what the database's clock shows about now; 0: not known */
+    int64_t at, low;
+    uint32_t feed;
 } ruc__surreal_place_t;
+
+/* False: it is not a place of this database. */
+bool ruc__surreal_place(const char *text, const char *uuid, ruc__surreal_place_t *place);
+/* Reads the commits into the answer, and sets its next place. */
+void ruc__surreal_take_changes(ruc__store_op_t *op, const cbor_item_t *results, const char *uuid,
+                               ruc__surreal_feeds_t *feeds);
+void ruc__surreal_feeds_free(ruc__surreal_feeds_t *feeds);
+
+/* ---- surreal_ask.c ---- */
 
 /* Writes the question of a call into `sql` and `vars`; `attempt` names this call in the record. 0,
  * RUC_ETOOBIG, RUC_EINVALID, UV_ENOMEM, RUC_ENOTFOUND (a place that is another database's). */
@@ -80,8 +103,10 @@ typedef enum {
 } ruc__surreal_taken_t;
 
 /* Reads the answer of a call; no statement of it failed. */
-ruc__surreal_taken_t ruc__surreal_take(ruc__store_op_t *op, const cbor_item_t *results,
-                                       const char *uuid);
+ruc__surreal_taken_t ruc__surreal_take(ruc__store_op_t *op, const cbor_item_t *results);
+
+/* Adds one {update: record} or {delete: record} of the feed to the answer. 0, 1, negative. */
+int ruc__surreal_take_change(ruc__store_op_t *op, const cbor_item_t *item);
 
 /* What became of a change, told by the answer to ruc__surreal_whatis: 0 (it was made), or
  * RUC_ECONFLICT, RUC_ENOTFOUND, RUC_EEXISTS. `unsure`: an answer was lost before. */

@@ -17,57 +17,85 @@
 #define STEP_MS 10000
 #define ROUNDS_MAX 5
 
-const char ruc__surreal_tables[] =
-    "DEFINE TABLE IF NOT EXISTS engine SCHEMAFULL CHANGEFEED 1h;\n"
-    "DEFINE FIELD OVERWRITE name ON engine TYPE string;\n"
-    "DEFINE FIELD OVERWRITE rev ON engine TYPE int;\n"
-    "DEFINE FIELD OVERWRITE state ON engine TYPE \"Pending\" | \"Running\" | \"Stopped\";\n"
-    "DEFINE FIELD OVERWRITE desired ON engine TYPE \"Running\" | \"Stopped\" | \"Deleted\";\n"
-    "DEFINE FIELD OVERWRITE type ON engine TYPE string;\n"
-    "DEFINE FIELD OVERWRITE platform ON engine TYPE string;\n"
-    "DEFINE FIELD OVERWRITE owner ON engine TYPE string;\n"
-    "DEFINE FIELD OVERWRITE keeper ON engine TYPE string;\n"
-    "DEFINE FIELD OVERWRITE due ON engine TYPE int;\n"
-    "DEFINE FIELD OVERWRITE labels ON engine TYPE array<string>;\n"
-    "DEFINE FIELD OVERWRITE doc ON engine TYPE string;\n"
-    "DEFINE FIELD OVERWRITE attempt ON engine TYPE string;\n"
-    "DEFINE FIELD OVERWRITE notes ON engine TYPE array<object>;\n"
-    "DEFINE FIELD OVERWRITE notes.* ON engine TYPE object FLEXIBLE;\n"
-    "DEFINE INDEX IF NOT EXISTS engine_name ON engine FIELDS name UNIQUE;\n"
-    "DEFINE INDEX IF NOT EXISTS engine_state ON engine FIELDS state;\n"
-    "DEFINE INDEX IF NOT EXISTS engine_desired ON engine FIELDS desired;\n"
-    "DEFINE INDEX IF NOT EXISTS engine_type ON engine FIELDS type;\n"
-    "DEFINE INDEX IF NOT EXISTS engine_platform ON engine FIELDS platform;\n"
-    "DEFINE INDEX IF NOT EXISTS engine_owner ON engine FIELDS owner;\n"
-    "DEFINE INDEX IF NOT EXISTS engine_keeper ON engine FIELDS keeper;\n"
-    "DEFINE INDEX IF NOT EXISTS engine_due ON engine FIELDS due;\n"
-    "DEFINE INDEX IF NOT EXISTS engine_labels ON engine FIELDS labels.*;\n"
-    "DEFINE TABLE IF NOT EXISTS event SCHEMAFULL CHANGEFEED 1h;\n"
-    "DEFINE FIELD OVERWRITE eid ON event TYPE string;\n"
-    "DEFINE FIELD OVERWRITE engine ON event TYPE string;\n"
-    "DEFINE FIELD OVERWRITE at ON event TYPE int;\n"
-    "DEFINE FIELD OVERWRITE kind ON event TYPE \"state\" | \"policy\" | \"health\" | \"request\";\n"
-    "DEFINE FIELD OVERWRITE doc ON event TYPE string;\n"
-    "DEFINE INDEX IF NOT EXISTS event_engine ON event FIELDS engine, eid;\n"
-    "DEFINE EVENT OVERWRITE engine_notes ON engine\n"
-    "  WHEN $event != \"DELETE\" AND $before.attempt != $after.attempt\n"
-    "  THEN { FOR $n IN $after.notes { CREATE type::record(\"event\", $n.id) SET eid = $n.id,\n"
-    "    engine = $n.engine, at = $n.at, kind = $n.kind, doc = $n.doc RETURN NONE; }; };\n"
-    "DEFINE TABLE IF NOT EXISTS beat SCHEMAFULL;\n"
-    "DEFINE FIELD OVERWRITE at ON beat TYPE int;\n"
-    "DEFINE TABLE IF NOT EXISTS replica SCHEMAFULL;\n"
-    "DEFINE FIELD OVERWRITE instance ON replica TYPE string;\n"
-    "DEFINE FIELD OVERWRITE host ON replica TYPE string;\n"
-    "DEFINE FIELD OVERWRITE name ON replica TYPE string;\n"
-    "DEFINE FIELD OVERWRITE url ON replica TYPE string;\n"
-    "DEFINE FIELD OVERWRITE roles ON replica TYPE string;\n"
-    "DEFINE FIELD OVERWRITE version ON replica TYPE string;\n"
-    "DEFINE FIELD OVERWRITE until ON replica TYPE int;\n"
-    "DEFINE TABLE IF NOT EXISTS meta SCHEMAFULL;\n"
-    "DEFINE FIELD OVERWRITE version ON meta TYPE int;\n"
-    "DEFINE FIELD OVERWRITE uuid ON meta TYPE string;\n"
-    "DEFINE FIELD OVERWRITE made ON meta TYPE datetime;\n"
-    "DEFINE FIELD OVERWRITE probed ON meta TYPE option<datetime>;\n";
+/* What goes before them for a person who makes the tables by hand. */
+#define INTRO                                                                                      \
+    "-- The tables of rucat in SurrealDB 3 (schema " RUC_TEXT(                                     \
+        RUC__SURREAL_SCHEMA) "), made by "                                                         \
+                             "the first server that starts.\n"                                     \
+                             "-- The user of store.user may be one of the root, of the namespace " \
+                             "or of the database (tried "                                          \
+                             "in that order). It\n"                                                \
+                             "-- needs the role EDITOR at least: it reads and writes records and " \
+                             "defines tables. A user of "                                          \
+                             "the database cannot\n"                                               \
+                             "-- make the database itself; as root, once:\n"                       \
+                             "--   DEFINE NAMESPACE rucat; USE NS rucat; DEFINE DATABASE rucat; "  \
+                             "USE DB rucat;\n"                                                     \
+                             "--   DEFINE USER rucat ON DATABASE PASSWORD \"...\" ROLES EDITOR;\n" \
+                             "-- Other tables may be in the same database. `meta:schema`, with "   \
+                             "the version and a uuid of this "                                     \
+                             "database, is\n"                                                      \
+                             "-- written last, by the server.\n\n"
+#define RUC_TEXT_OF(number) #number
+#define RUC_TEXT(number) RUC_TEXT_OF(number)
+
+#define TABLES                                                                                     \
+    "DEFINE TABLE IF NOT EXISTS engine SCHEMAFULL CHANGEFEED 1h;\n"                                \
+    "DEFINE FIELD OVERWRITE name ON engine TYPE string;\n"                                         \
+    "DEFINE FIELD OVERWRITE rev ON engine TYPE int;\n"                                             \
+    "DEFINE FIELD OVERWRITE state ON engine TYPE \"Pending\" | \"Running\" | \"Stopped\";\n"       \
+    "DEFINE FIELD OVERWRITE desired ON engine TYPE \"Running\" | \"Stopped\" | \"Deleted\";\n"     \
+    "DEFINE FIELD OVERWRITE type ON engine TYPE string;\n"                                         \
+    "DEFINE FIELD OVERWRITE platform ON engine TYPE string;\n"                                     \
+    "DEFINE FIELD OVERWRITE owner ON engine TYPE string;\n"                                        \
+    "DEFINE FIELD OVERWRITE keeper ON engine TYPE string;\n"                                       \
+    "DEFINE FIELD OVERWRITE due ON engine TYPE int;\n"                                             \
+    "DEFINE FIELD OVERWRITE labels ON engine TYPE array<string>;\n"                                \
+    "DEFINE FIELD OVERWRITE doc ON engine TYPE string;\n"                                          \
+    "DEFINE FIELD OVERWRITE attempt ON engine TYPE string;\n"                                      \
+    "DEFINE FIELD OVERWRITE notes ON engine TYPE array<object>;\n"                                 \
+    "DEFINE FIELD OVERWRITE notes.* ON engine TYPE object FLEXIBLE;\n"                             \
+    "DEFINE INDEX IF NOT EXISTS engine_name ON engine FIELDS name UNIQUE;\n"                       \
+    "DEFINE INDEX IF NOT EXISTS engine_state ON engine FIELDS state;\n"                            \
+    "DEFINE INDEX IF NOT EXISTS engine_desired ON engine FIELDS desired;\n"                        \
+    "DEFINE INDEX IF NOT EXISTS engine_type ON engine FIELDS type;\n"                              \
+    "DEFINE INDEX IF NOT EXISTS engine_platform ON engine FIELDS platform;\n"                      \
+    "DEFINE INDEX IF NOT EXISTS engine_owner ON engine FIELDS owner;\n"                            \
+    "DEFINE INDEX IF NOT EXISTS engine_keeper ON engine FIELDS keeper;\n"                          \
+    "DEFINE INDEX IF NOT EXISTS engine_due ON engine FIELDS due;\n"                                \
+    "DEFINE INDEX IF NOT EXISTS engine_labels ON engine FIELDS labels.*;\n"                        \
+    "DEFINE TABLE IF NOT EXISTS event SCHEMAFULL CHANGEFEED 1h;\n"                                 \
+    "DEFINE FIELD OVERWRITE eid ON event TYPE string;\n"                                           \
+    "DEFINE FIELD OVERWRITE engine ON event TYPE string;\n"                                        \
+    "DEFINE FIELD OVERWRITE at ON event TYPE int;\n"                                               \
+    "DEFINE FIELD OVERWRITE kind ON event TYPE \"state\" | \"policy\" | \"health\" | "             \
+    "\"request\";\n"                                                                               \
+    "DEFINE FIELD OVERWRITE doc ON event TYPE string;\n"                                           \
+    "DEFINE INDEX IF NOT EXISTS event_engine ON event FIELDS engine, eid;\n"                       \
+    "DEFINE EVENT OVERWRITE engine_notes ON engine\n"                                              \
+    "  WHEN $event != \"DELETE\" AND $before.attempt != $after.attempt\n"                          \
+    "  THEN { FOR $n IN $after.notes { CREATE type::record(\"event\", $n.id) SET eid = $n.id,\n"   \
+    "    engine = $n.engine, at = $n.at, kind = $n.kind, doc = $n.doc RETURN NONE; }; };\n"        \
+    "DEFINE TABLE IF NOT EXISTS beat SCHEMAFULL;\n"                                                \
+    "DEFINE FIELD OVERWRITE at ON beat TYPE int;\n"                                                \
+    "DEFINE TABLE IF NOT EXISTS replica SCHEMAFULL;\n"                                             \
+    "DEFINE FIELD OVERWRITE instance ON replica TYPE string;\n"                                    \
+    "DEFINE FIELD OVERWRITE host ON replica TYPE string;\n"                                        \
+    "DEFINE FIELD OVERWRITE name ON replica TYPE string;\n"                                        \
+    "DEFINE FIELD OVERWRITE url ON replica TYPE string;\n"                                         \
+    "DEFINE FIELD OVERWRITE roles ON replica TYPE string;\n"                                       \
+    "DEFINE FIELD OVERWRITE version ON replica TYPE string;\n"                                     \
+    "DEFINE FIELD OVERWRITE until ON replica TYPE int;\n"                                          \
+    "DEFINE TABLE IF NOT EXISTS meta SCHEMAFULL;\n"                                                \
+    "DEFINE FIELD OVERWRITE version ON meta TYPE int;\n"                                           \
+    "DEFINE FIELD OVERWRITE uuid ON meta TYPE string;\n"                                           \
+    "DEFINE FIELD OVERWRITE made ON meta TYPE datetime;\n"                                         \
+    "DEFINE FIELD OVERWRITE probed ON meta TYPE option<datetime>;\n"
+
+const char *ruc_store_schema(void)
+{
+    return INTRO TABLES;
+}
 
 static void look(ruc__surreal_schema_t *schema);
 
@@ -138,7 +166,7 @@ static void make(ruc__surreal_schema_t *schema)
             : ruc_buf_addf(&sql,
                            ";\n%sCREATE meta:schema SET version = %d, uuid = $uuid, "
                            "made = time::now() RETURN NONE;",
-                           ruc__surreal_tables, RUC__SURREAL_SCHEMA);
+                           TABLES, RUC__SURREAL_SCHEMA);
     ruc_id_uuid(schema->mine);
     ruc__cbor_map(&vars, 1);
     ruc__cbor_str(&vars, "uuid");

@@ -9,10 +9,7 @@
 #include "core/log.h"
 #include "store/surreal_backend.h"
 
-#define REPORTS_MAX 1000          /* records that are remembered as reported */
-#define KEEPS_MS (50 * 60 * 1000) /* of its hour of changes, what is surely still there */
-#define AGES_MS 10000             /* a place that nothing came behind moves on, to so long ago */
-#define CHANGES_BACK 2            /* see surreal_ask.c */
+#define REPORTS_MAX 1000 /* records that are remembered as reported */
 
 /* ---- nonsense ---- */
 
@@ -138,7 +135,7 @@ static int take_one(ruc__store_op_t *op, const cbor_item_t *item, texts_t *texts
     const char *table = op->kind == RUC_OP_EVENTS ? "event" : "engine", *wrong;
     ruc_store_row_t row;
     ruc_store_event_t event;
-    int64_t rev = 0;
+    int64_t rev = 0, beat_ms = 0;
     int rc = 0;
     if (!read_id(item, table, texts)) {
         wrong = "its id is no ULID";
@@ -149,7 +146,9 @@ static int take_one(ruc__store_op_t *op, const cbor_item_t *item, texts_t *texts
         bool fine = ruc_id_is_ulid(texts->id) &&
                     ruc__cbor_is_int(ruc__cbor_get(item, "rev"), &rev) && rev > 0;
         wrong = fine ? NULL : "rev";
-        rc = wrong ? 0 : ruc__store_add_rev(op, texts->id, (uint64_t)rev);
+        ruc__cbor_is_int(ruc__cbor_get(item, "beat_at"),
+                         &beat_ms); /* as it is where there is none */
+        rc = wrong ? 0 : ruc__store_add_rev(op, texts->id, (uint64_t)rev, beat_ms);
     } else {
         wrong = read_row(item, texts, &row);
         rc = wrong ? 0 : ruc__store_add_row(op, &row);
@@ -209,8 +208,10 @@ static ruc__surreal_taken_t take_list(ruc__store_op_t *op, const cbor_item_t *li
 
 /* ---- changes ---- */
 
-static int take_change(ruc__store_op_t *op, const cbor_item_t *item, texts_t *texts)
+int ruc__surreal_take_change(ruc__store_op_t *op, const cbor_item_t *item)
 {
+    static texts_t space; /* as in take_list */
+    texts_t *texts = &space;
     ruc_store_change_t change = {.kind = RUC_CHANGE_ROW};
     const cbor_item_t *record = ruc__cbor_get(item, "update");
     const cbor_item_t *gone = ruc__cbor_get(item, "delete");
@@ -232,55 +233,6 @@ static int take_change(ruc__store_op_t *op, const cbor_item_t *item, texts_t *te
         return 0;
     }
     return ruc__store_add_change(op, &change);
-}
-
-/* One commit: all of its changes or none, so that a place is between commits. */
-static int take_commit(ruc__store_op_t *op, const cbor_item_t *changes, texts_t *texts)
-{
-    size_t limit = op->limit;
-    int rc = 0;
-    op->limit = SIZE_MAX;
-    for (size_t i = 0; i < ruc__cbor_count(changes) && rc == 0; i++) {
-        size_t bytes = op->answer_bytes;
-        op->answer_bytes = 0; /* nor may its bytes cut it */
-        rc = take_change(op, ruc__cbor_at(changes, i), texts);
-        op->answer_bytes += bytes;
-    }
-    op->limit = limit;
-    return rc < 0 ? rc : 0;
-}
-
-static void take_changes(ruc__store_op_t *op, const cbor_item_t *results, const char *uuid)
-{
-    static texts_t texts;
-    const cbor_item_t *commits = ruc__cbor_get(ruc__cbor_at(results, 0), "result");
-    int64_t now = 0, stamp, next = 0;
-    if (!ruc__cbor_is_int(ruc__cbor_get(ruc__cbor_at(results, 1), "result"), &now) || now <= 0) {
-        op->rc = RUC_ESTORE;
-        return;
-    }
-    if (op->after) {
-        next = strtoll(op->after + 9, NULL, 10);
-        if ((next >> 16) < now - KEEPS_MS) {
-            op->rc = RUC_ENOTFOUND;
-            return;
-        }
-    }
-    size_t n = ruc__cbor_count(commits), i;
-    for (i = 0; i < n && op->rc == 0 && op->answer_bytes < RUC_STORE_ANSWER_MAX; i++) {
-        const cbor_item_t *commit = ruc__cbor_at(commits, i);
-        if (!ruc__cbor_is_int(ruc__cbor_get(commit, "versionstamp"), &stamp) || stamp < 0) {
-            op->rc = RUC_ESTORE;
-            return;
-        }
-        op->rc = take_commit(op, ruc__cbor_get(commit, "changes"), &texts);
-        next = stamp + 1;
-    }
-    op->more = i < n || n >= op->limit;
-    if (n == 0 && (next >> 16) < now - AGES_MS) {
-        next = op->after ? (now - AGES_MS) << 16 : now << 16;
-    }
-    snprintf(op->place_next, sizeof op->place_next, "%.8s.%" PRId64, uuid, next);
 }
 
 /* ---- replicas ---- */
@@ -327,8 +279,7 @@ static void take_renewal(ruc__store_op_t *op, const cbor_item_t *result)
 
 /* ---- any of them ---- */
 
-ruc__surreal_taken_t ruc__surreal_take(ruc__store_op_t *op, const cbor_item_t *results,
-                                       const char *uuid)
+ruc__surreal_taken_t ruc__surreal_take(ruc__store_op_t *op, const cbor_item_t *results)
 {
     const cbor_item_t *result = ruc__cbor_get(ruc__cbor_at(results, 0), "result");
     op->rc = 0;
@@ -341,9 +292,6 @@ ruc__surreal_taken_t ruc__surreal_take(ruc__store_op_t *op, const cbor_item_t *r
     case RUC_OP_BEATS:
     case RUC_OP_PROBE:
     case RUC_OP_LEAVE:
-        return RUC__TAKEN;
-    case RUC_OP_CHANGES:
-        take_changes(op, results, uuid);
         return RUC__TAKEN;
     case RUC_OP_RENEW:
         take_renewal(op, result);

@@ -12,6 +12,7 @@ local OTHERS = {
   { "store", "copy all from one store to another",
     "--from --to --overwrite --user --password-file --namespace --database --ca-file -c --config -o -h --help" },
   { "check", "check configuration and scripts", "-c --config --strict --try -h --help" },
+  { "schema", "print the tables in SurrealDB", "" },
   { "version", "print the version", "" },
 }
 

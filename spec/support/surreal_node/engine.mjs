@@ -95,7 +95,7 @@ export class Engine {
 
   // Passes a request's bytes through; the bytes of the engine's answer, without an envelope.
   async pass(bytes, session) {
-    return Buffer.from(await this.native.execute(withEntry(bytes, "session", session)));
+    return Buffer.from(await this.native.execute(session ? withEntry(bytes, "session", session) : bytes));
   }
 
   // As `pass`, on a session that is gone afterwards: for what would change it for the next one. Nobody

@@ -81,6 +81,64 @@ function changes_session(message) {
   return message.method !== "query" || /\b(use|let)\b/i.test(String((message.params || [])[0]));
 }
 
+function has_failed(answer) {
+  return answer && typeof answer === "object" && answer.error && answer.error.code;
+}
+
+// Sessions that clients have attached. Each stands for one of the engine's: the engine takes everybody for
+// the owner until somebody has signed in, and a sign-in there waits until all that the session does is
+// over; the real server does neither. So nothing is asked before a sign-in, and each sign-in gets a new
+// session of the engine.
+const attached = new Map(); // id in hex -> { inner, user: is somebody signed in?, place }
+
+const IN_SESSION = {
+  async attach(id) {
+    if (attached.has(id)) {
+      return encode({ error: { code: -32000, kind: "AlreadyExists", message: "Session already exists: " + id } });
+    }
+    attached.set(id, { inner: await engine.attach(), user: false, place: null });
+    return encode({ tag: 6, value: null });
+  },
+  async detach(id) {
+    const { inner } = attached.get(id);
+    attached.delete(id);
+    await engine.ask("detach", [], inner);
+    return encode({ tag: 6, value: null });
+  },
+  async signin(id, forward) {
+    const inner = await engine.attach();
+    const answer = await forward(inner);
+    if (has_failed(decode(answer))) {
+      await engine.ask("detach", [], inner);
+      return answer;
+    }
+    const session = attached.get(id), old = session.inner;
+    Object.assign(session, { inner, user: true });
+    if (session.place) await engine.ask("use", session.place, inner);
+    engine.ask("detach", [], old).catch(() => {});
+    return answer;
+  },
+  async use(id, forward, message) {
+    attached.get(id).place = message.params;
+    return forward(attached.get(id).inner);
+  },
+};
+IN_SESSION.authenticate = IN_SESSION.signup = IN_SESSION.signin;
+
+async function in_session(bytes, message) {
+  const uuid = Buffer.from(message.session.value ?? message.session);
+  const id = uuid.toString("hex"), session = attached.get(id);
+  const forward = (inner) => {
+    const copy = Buffer.from(bytes);
+    inner.value.copy(copy, copy.indexOf(uuid));
+    return engine.pass(copy);
+  };
+  if (!session && message.method !== "attach") return engine.pass(bytes); // the engine says that there is none
+  if (IN_SESSION[message.method]) return IN_SESSION[message.method](id, forward, message);
+  if (!session.user && !OPEN.has(message.method)) return encode(anonymous);
+  return forward(session.inner);
+}
+
 async function rpc(request, bytes) {
   if (request.headers["content-type"] !== "application/cbor") {
     throw new Answer(415, "this stand-in speaks application/cbor on /rpc");
@@ -93,13 +151,12 @@ async function rpc(request, bytes) {
   }
   const token = await token_of(request);
   let answer;
-  if (OPEN.has(message.method)) answer = await engine.pass_once(bytes);
+  if (message.session) answer = await in_session(bytes, message);
+  else if (OPEN.has(message.method)) answer = await engine.pass_once(bytes);
   else if (!token) return encode(anonymous);
   else if (changes_session(message)) answer = await engine.pass_once(bytes, token, ...place(request));
   else answer = await engine.pass(bytes, await engine.session(token, ...place(request)));
-  const first = decode(answer);
-  const failed = first && typeof first === "object" && first.error && first.error.code;
-  return failed ? answer : Buffer.concat([Buffer.from([0xa1]), encode("result"), answer]);
+  return has_failed(decode(answer)) ? answer : Buffer.concat([Buffer.from([0xa1]), encode("result"), answer]);
 }
 
 // What JSON can say of a value.
@@ -156,7 +213,8 @@ async function answer(request, response) {
 
 async function main() {
   const words = process.argv.slice(2);
-  const options = { "--bind": "127.0.0.1:8000", "--user": null, "--pass": null, "--log": null };
+  const { SURREAL_USER = null, SURREAL_PASS = null } = process.env;
+  const options = { "--bind": "127.0.0.1:8000", "--user": SURREAL_USER, "--pass": SURREAL_PASS, "--log": null };
   const command = words.shift();
   let url = "memory";
   while (words.length > 0) {
