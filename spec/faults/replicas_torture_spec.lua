@@ -195,8 +195,6 @@ describe("kill -9 of replicas", function()
       end, 6 * replicas.LEASE + 20, "that records and drivers agree")
       fine, why = fine and pcall(check_trace, dir), why
       if not fine then
-        local id = tostring(why):match("of (%w+)$") or ""
-        print("DBG", id, rucat.json.encode(cluster.db:sql("SELECT doc, id FROM event WHERE engine = '" .. id .. "' ORDER BY id DESC LIMIT 6; SELECT id, name, rev, keeper, state FROM engine; SELECT count() FROM event GROUP ALL")))
         failed = tostring(why) .. "\n" .. cluster[1]:output():sub(-4000) .. "\n---\n" .. cluster[2]:output():sub(-4000)
       end
       paused = false
