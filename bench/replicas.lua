@@ -66,7 +66,7 @@ function benches.takeover()
   local id, first = replicas.id(b), nil
   server.eventually(function()
     local list = cluster.db:ask(("SELECT count() FROM engine WHERE keeper = '%s' GROUP ALL"):format(id))
-    first = first or list[1] and rucat.clock.monotonic() - began
+    first = first or list[1] and list[1].count > 0 and rucat.clock.monotonic() - began
     return list[1] and list[1].count == N, list[1] and list[1].count
   end, 10 * LEASE, "that all are taken over")
   local seconds = rucat.clock.monotonic() - began
