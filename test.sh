@@ -281,6 +281,7 @@ if ! $fast; then
 fi
 unset SPEC_JVM
 check "examples/run.sh --type sail" bash examples/run.sh --type sail
+check "examples/remote.sh --type sail" bash examples/remote.sh --type sail
 $fast || check "examples/run.sh" bash examples/run.sh
 check "no process is left" nothing_left
 say "all in $(seconds "$began")"

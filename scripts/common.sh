@@ -215,7 +215,7 @@ is_surreal() {
 # @surrealdb/node behind an HTTP of ours (spec/support/surreal_node).
 fetch_surreal() {
     local packed=$root/../shared/bin/surreal.xz lock
-    surreal=${SURREAL:-$(command -v surreal)}
+    surreal=${SURREAL:-$(command -v surreal || true)}
     if is_surreal "$surreal"; then
         return 0
     fi

@@ -10,9 +10,19 @@
 
 /* What is waited for, by running the loop. */
 typedef struct waiting {
+    uv_loop_t *loop;
     bool over;
     int rc;
 } waiting_t;
+
+/* The loop goes on for one turn, and would sleep in it, when it is a timer that brings the answer.
+ */
+static void is_over(waiting_t *waiting, int rc)
+{
+    waiting->over = true;
+    waiting->rc = rc;
+    uv_stop(waiting->loop);
+}
 
 static int wait_for(ruc_app_t *app, waiting_t *waiting, int rc)
 {
@@ -24,7 +34,7 @@ static int wait_for(ruc_app_t *app, waiting_t *waiting, int rc)
 
 static void on_loaded(void *arg, int rc)
 {
-    *(waiting_t *)arg = (waiting_t){true, rc};
+    is_over(arg, rc);
 }
 
 static int open_backend(ruc_app_t *app, const char *path, ruc_why_t *why)
@@ -52,7 +62,7 @@ static int open_backend(ruc_app_t *app, const char *path, ruc_why_t *why)
 
 static int load(ruc_app_t *app)
 {
-    waiting_t waiting = {0};
+    waiting_t waiting = {.loop = app->loop};
     return wait_for(app, &waiting,
                     app->feed != NULL ? ruc_feed_open(app->feed, on_loaded, &waiting)
                                       : ruc_table_load(app->table, on_loaded, &waiting));
@@ -88,7 +98,7 @@ int ruc_serve_open_store(ruc_app_t *app, const char *path, ruc_why_t *why)
 
 static void on_recovered(void *arg, int rc, size_t recovered)
 {
-    *(waiting_t *)arg = (waiting_t){true, rc};
+    is_over(arg, rc);
     if (recovered > 0) {
         ruc_log(RUC_LOG_ENGINE, RUC_WARN, "%zu engines were not in the store and are there again",
                 recovered);
@@ -97,7 +107,7 @@ static void on_recovered(void *arg, int rc, size_t recovered)
 
 int ruc_serve_recover(ruc_app_t *app, ruc_why_t *why)
 {
-    waiting_t waiting = {0};
+    waiting_t waiting = {.loop = app->loop};
     if (app->embedded) {
         return 0; /* its state directory was emptied */
     }

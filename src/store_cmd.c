@@ -245,6 +245,7 @@ static int open_side(command_t *command, side_t *side)
 static void on_closed(void *arg, int rc)
 {
     command_t *command = arg;
+    uv_stop(&command->loop);
     command->closing--;
     command->unclean = command->unclean || rc < 0;
 }

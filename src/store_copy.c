@@ -26,6 +26,7 @@ typedef struct item {
 } item_t;
 
 typedef struct cursor {
+    uv_loop_t *loop;
     ruc_store_t *store;
     bool events; /* else rows */
     item_t *items;
@@ -59,7 +60,8 @@ typedef int (*meet_t)(work_t *work, const item_t *from, const item_t *to);
 
 /* ---- waiting ---- */
 
-/* Runs the loop until *left is 0. */
+/* Runs the loop until *left is 0. Each answer calls uv_stop: one that comes by a timer would leave
+ * the loop waiting for input in the same turn, of which there may be none. */
 static int wait_for(work_t *work, const int *left)
 {
     while (*left > 0) {
@@ -207,6 +209,7 @@ static void cursor_drop(cursor_t *cursor)
 /* Makes room for the copies of a page. */
 static bool cursor_room(cursor_t *cursor, int rc, size_t n, bool more)
 {
+    uv_stop(cursor->loop);
     cursor->left = 0;
     cursor->rc = rc;
     cursor->more = more;
@@ -279,6 +282,7 @@ static void on_written(void *arg, int rc)
 {
     write_t *write = arg;
     work_t *work = write->work;
+    uv_stop(work->copy->loop);
     work->under_way--;
     if (rc == RUC_EEXISTS) {
         work->copy->engines.copied--;
@@ -296,6 +300,7 @@ static void on_written(void *arg, int rc)
 static void on_bulk(void *arg, int rc)
 {
     work_t *work = arg;
+    uv_stop(work->copy->loop);
     work->under_way--;
     if (rc < 0) {
         fail(work, work->copy->to, rc, "writing to");
@@ -460,8 +465,9 @@ static int settle(work_t *work)
 /* Goes through both in the order of ids. */
 static int walk(work_t *work, bool events, meet_t meet, const char *step)
 {
-    cursor_t from = {.store = work->copy->from, .events = events};
-    cursor_t to = {.store = work->copy->to, .events = events};
+    uv_loop_t *loop = work->copy->loop;
+    cursor_t from = {.loop = loop, .store = work->copy->from, .events = events};
+    cursor_t to = {.loop = loop, .store = work->copy->to, .events = events};
     while (work->rc == 0) {
         if (from.at == from.n && settle(work) < 0) { /* its texts go with its page */
             break;

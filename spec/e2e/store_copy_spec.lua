@@ -1,6 +1,8 @@
 -- rucat store copy: everything of one store in another, checked, and begun again at any time.
 
+local fault_proxy = require("support.fault_proxy")
 local server = require("support.server")
+local surreal = require("support.surreal")
 
 local function copy(from, to, ...)
   local exit, out, err = server.run({ server.binary, "store", "copy", "--from", from, "--to", to, ... },
@@ -168,7 +170,7 @@ describe("store copy", function()
       { 2, "/NAMESPACE/DATABASE", { "--from", a, "--to", "http://127.0.0.1:1/x" } },
       { 3, "nowhere: no such file", { "--from", dir .. "/nowhere", "--to", dir .. "/b.db" } },
       { 1, "is not a SQLite database", { "--from", a, "--to", dir .. "/other" } },
-      { 1, "nothing: cannot be read", { "--from", a, "--to", "http://127.0.0.1:1", "--password-file", dir .. "/nothing" } },
+      { 1, "nothing: No such file", { "--from", a, "--to", "http://127.0.0.1:1", "--password-file", dir .. "/nothing" } },
     }) do
       local exit, _, text = server.run({ server.binary, "store", "copy", table.unpack(case[3]) }, { env = { HOME = "/tmp" } })
       assert.equal(case[1], exit.code, text)
@@ -184,5 +186,102 @@ describe("store copy", function()
       .. dir .. "/b.db", "/dev/null" })
     assert.matches("engines: 0 engines, 0 events", out)
     assert.matches("checked: 2 engines", out)
+  end))
+end)
+
+describe("store copy with SurrealDB", function()
+  -- fn(db, dir): a database and a directory, both gone afterwards.
+  local function with_db(fn)
+    return with_dir(function(dir)
+      if surreal.missing then
+        pending(surreal.missing)
+        return
+      end
+      local db <close> = surreal.start()
+      fn(db, dir)
+    end)
+  end
+
+  local function flags(db)
+    return "--user", db.user, "--password-file", db.password_file
+  end
+
+  it("goes there and back, with what servers did on either side", with_db(function(db, dir)
+    filled(dir, 40)
+    local a = dir .. "/a.db"
+    local _
+    local code, out, err = copy(a, db.url, flags(db))
+    assert.equal("", err)
+    assert.equal(0, code)
+    assert.matches("engines: +40 copied", out)
+    assert.matches("checked: 40 engines and %d+ events are the same in both", out)
+    -- a server works on it
+    do
+      local s <close> = server.start({ mode = "remote", config = db:config() })
+      s:until_state("e1", "Running")
+      assert.equal("ünï „7“ 01k2345:x 2026-01-01T00:00:00Z", s:engine("e7").labels.text)
+      assert.equal(202, (s:json("POST", "/v1/engines/e3/stop")))
+      s:until_state("e3", "Stopped")
+      assert.equal(0, s:term().code)
+    end
+    -- back: what the server changed differs, by the engine's name
+    code, _, err = copy(db.url, a, flags(db))
+    assert.equal(1, code)
+    assert.matches("engine 'e3' %(01%w+%) differs", err)
+    code, out, err = copy(db.url, a, "--overwrite", flags(db))
+    assert.equal("", err)
+    assert.equal(0, code, out)
+    assert.matches("checked: 40 engines", out)
+    -- and a server of mode local goes on with it
+    local s <close> = server.start({ config = { store = { kind = "sqlite", path = a } } })
+    assert.equal("Stopped", s:engine("e3").state)
+    assert.equal("Running", s:engine("e4").state)
+  end))
+
+  it("goes on where the database went away", with_db(function(db, dir)
+    filled(dir, 60)
+    local proxy <close> = fault_proxy.start(db.port)
+    local url = "http://127.0.0.1:" .. proxy.port
+    proxy:set("cut if e30") -- the one engine that is not let through
+    local code, _, err = copy(dir .. "/a.db", url, flags(db))
+    assert.equal(1, code)
+    assert.matches("writing to the target", err)
+    assert.matches("begin again to go on", err)
+    proxy:set("lost 10") -- answers that are lost are found out
+    local out
+    code, out, err = copy(dir .. "/a.db", url, flags(db))
+    assert.equal("", err)
+    assert.equal(0, code)
+    assert.matches("checked: 60 engines", out)
+    proxy:set("pass")
+    code, out = copy(url .. "/rucat/rucat", dir .. "/c.db", flags(db))
+    assert.equal(0, code)
+    assert.matches("engines: +60 copied", out)
+    code, out = copy(dir .. "/a.db", dir .. "/c.db")
+    assert.equal(0, code)
+    assert.matches("engines: +0 copied, 60 there already", out)
+  end))
+
+  it("says what is wrong with the database", with_db(function(db, dir)
+    filled(dir, 1)
+    local a = dir .. "/a.db"
+    server.write(dir .. "/wrong", "not it\n")
+    for _, case in ipairs({
+      { 1, "password is wrong", a, db.url, "--user", db.user, "--password-file", dir .. "/wrong" },
+      { 3, "there was no rucat in that namespace", db.url .. "/rucat/nothing", dir .. "/b.db", flags(db) },
+      { 2, "%-%-from and %-%-to are the same", db.url, db.url .. "/rucat/rucat", flags(db) },
+    }) do
+      local code, _, err = copy(table.unpack(case, 3))
+      assert.matches(case[2], err)
+      assert.equal(case[1], code)
+      assert.is_nil(err:find(db.password, 1, true))
+    end
+    local code, _, err = copy(a, "http://127.0.0.1:" .. surreal.free_port(), "-c", dir .. "/quick.lua")
+    assert.equal(1, code)
+    assert.matches("no such file", err)
+    server.write(dir .. "/quick.lua", "return { store = { connect_time = 1 } }")
+    code, _, err = copy(a, "http://127.0.0.1:" .. surreal.free_port(), "-c", dir .. "/quick.lua")
+    assert.equal(1, code)
+    assert.matches("is not reached", err)
   end))
 end)
