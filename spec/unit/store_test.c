@@ -33,6 +33,7 @@
 #include "core/id.h"
 #include "core/metrics.h"
 #include "store/store.h"
+#include "store/surreal_backend.h"
 
 /* --- the fixture --- */
 
@@ -1374,6 +1375,94 @@ static struct {
 } lossy;
 static runner_t losers[LOSERS];
 
+/* Every question is carried out by an index or a range of records, and sorts nothing. */
+static char plan[4096];
+
+static void on_plan(void *arg, int rc, const cbor_item_t *results, const char *error)
+{
+    (void)arg;
+    got.left = 0;
+    got.rc = rc;
+    const char *text = "";
+    size_t len = 0;
+    if (rc < 0) {
+        print_error("%s\n", error);
+    } else {
+        ruc__cbor_is_text(ruc__cbor_get(ruc__cbor_at(results, 0), "result"), &text, &len);
+    }
+    snprintf(plan, sizeof plan, "%.*s", (int)len, text);
+}
+
+static void expect_plan(const ruc__store_op_t *op, const char *words)
+{
+    ruc_buf_t sql, explain;
+    ruc__cbor_t vars;
+    ruc_why_t why = {""};
+    ruc_buf_init(&sql, 4096);
+    ruc_buf_init(&explain, 4096);
+    ruc__cbor_init(&vars, 4096);
+    assert_int_equal(ruc__surreal_question(op, "", "", &sql, &vars), 0);
+    assert_int_equal(ruc_buf_addf(&explain, "EXPLAIN %s", ruc_buf_str(&sql)), 0);
+    expect_answer();
+    assert_non_null(ruc__surreal_ask(ruc_store_surreal(fx.store), ruc_buf_str(&explain), &vars,
+                                     true, false, 10000, on_plan, NULL, &why));
+    await(&got.left);
+    if (got.rc != 0 || !strstr(plan, words) || strstr(plan, "Sort") ||
+        (strstr(plan, "TableScan") && !strstr(words, "TableScan"))) {
+        print_error("%s\nis carried out as\n%s\nand not by %s\n", explain.data, plan, words);
+        fail();
+    }
+    ruc_buf_free(&sql);
+    ruc_buf_free(&explain);
+    ruc__cbor_free(&vars);
+}
+
+static void questions_use_indices(void **state)
+{
+    (void)state;
+    static const char id[] = "01k0000000000000000000000z";
+    make_rows(30);
+    const struct {
+        ruc__store_op_t op;
+        const char *words;
+    } cases[] = {
+        {{.kind = RUC_OP_GET, .key = id}, "RecordIdScan"},
+        {{.kind = RUC_OP_BY_NAME, .key = "e1"}, "engine_name"},
+        {{.kind = RUC_OP_LOAD, .limit = 9}, "RecordIdScan"},
+        {{.kind = RUC_OP_PAGE, .limit = 9, .after = id}, "RecordIdScan"},
+        {{.kind = RUC_OP_REVS, .limit = 9, .after = id}, "RecordIdScan"},
+        {{.kind = RUC_OP_PAGE,
+          .limit = 9,
+          .after = id,
+          .filtered = true,
+          .filter.state = "Running"},
+         "engine_state"},
+        {{.kind = RUC_OP_PAGE, .limit = 9, .filtered = true, .filter.desired = "Running"},
+         "engine_desired"},
+        {{.kind = RUC_OP_PAGE, .limit = 9, .filtered = true, .filter.type = "sail"}, "engine_type"},
+        {{.kind = RUC_OP_PAGE, .limit = 9, .filtered = true, .filter.platform = "local"},
+         "engine_platform"},
+        {{.kind = RUC_OP_PAGE, .limit = 9, .filtered = true, .filter.owner = "ada"},
+         "engine_owner"},
+        {{.kind = RUC_OP_PAGE, .limit = 9, .filtered = true, .filter.keeper = "k1"},
+         "engine_keeper"},
+        {{.kind = RUC_OP_PAGE,
+          .limit = 9,
+          .filtered = true,
+          .filter.label = "team",
+          .filter.value = "t1"},
+         "engine_labels"},
+        {{.kind = RUC_OP_DUE, .limit = 9, .until_ms = 500}, "engine_due"},
+        {{.kind = RUC_OP_EVENTS, .limit = 9, .after = id}, "RecordIdScan"},
+        {{.kind = RUC_OP_EVENTS, .limit = 9, .newest_first = true}, "TableScan"},
+        {{.kind = RUC_OP_EVENTS, .limit = 9, .key = id, .after = id}, "event_engine"},
+        {{.kind = RUC_OP_EVENTS, .limit = 9, .key = id, .newest_first = true}, "event_engine"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        expect_plan(&cases[i].op, cases[i].words);
+    }
+}
+
 static void lose_on(runner_t *runner);
 
 static void on_appended(void *arg, int rc)
@@ -1902,6 +1991,7 @@ int main(void)
         SPEC(no_change_of_another_server_is_missed),
         SPEC_CLOSED(servers_may_make_the_tables_at_once),
         SPEC_CLOSED(lost_answers_are_found_out),
+        SPEC(questions_use_indices),
     };
     static const struct CMUnitTest files[] = {
         SPEC(the_file_is_private),
