@@ -103,8 +103,8 @@ function benches.reads()
   for _ = 1, 5 do
     for name, s in pairs({ remote = remote, here = here }) do
       local before = cpu(s.pid)
-      local exit, out = server.run({ server.build .. "/bench_load", "rate", s.address:match(":(%d+)$"), "/v1/engines/e7",
-                                     "8000", "4", "32" })
+      local port = s.address:match(":(%d+)$")
+      local exit, out = server.run({ server.build .. "/bench_load", "rate", port, "/v1/engines/e7", "8000", "4", "32" })
       assert(exit.code == 0)
       local median_us, _, _, answers, errors = out:match("([%d.]+) ([%d.]+) ([%d.]+) (%d+) (%d+)")
       assert(errors == "0", out)
@@ -124,7 +124,8 @@ function benches.writes()
   local proxy <close> = fault_proxy.start(db.port)
   local endpoint_process, endpoint = listener()
   -- the feed, the leases and the probes make no requests meanwhile
-  local s <close> = replica(db, { monitor = { lease = 120, interval = 60 }, store = { poll = 10, resync = 3600 } }, proxy.port)
+  local quiet = { monitor = { lease = 120, interval = 60 }, store = { poll = 10, resync = 3600 } }
+  local s <close> = replica(db, quiet, proxy.port)
   fill(s, 1, endpoint)
   rucat.timer.sleep(1)
   local function writes()
@@ -198,7 +199,7 @@ function benches.takeover()
   local endpoint_process, endpoint = listener()
   local a <close> = replica(db)
   fill(a, ENGINES, endpoint)
-  local b <close> = replica(db)
+  local b <close> = replica(db) -- luacheck: ignore 211
   rucat.timer.sleep(20) -- b has waited its first lease
   local keeper = db:ask("SELECT VALUE keeper FROM engine LIMIT 1")[1]
   local began = rucat.clock.monotonic()
