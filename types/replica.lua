@@ -13,6 +13,7 @@ rucat.replica = {}
 ---@field host string
 ---@field roles string[]
 ---@field version string
+---@field engines integer how many it keeps
 ---@field alive boolean
 ---@field left number?
 ---@field self boolean

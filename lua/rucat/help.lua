@@ -119,7 +119,7 @@ rucat.process.spawn{argv=, env=, cwd=, input=, stdout=, stderr=, keep=} -> p; ni
   ["rucat.replica"] = [==[
 rucat.replica.shared() -> true where other servers may share the store
 rucat.replica.id() -> the id of this one; "" where there is only one
-rucat.replica.list() -> {id=, name=, url=, host=, roles=, version=, alive=, left=, self=} of each
+rucat.replica.list() -> {id=, name=, url=, host=, roles=, version=, engines=, alive=, left=, self=} of each
 rucat.replica.route(engine) -> "" when what it has written is on this host, else the url of who has it;
   nil, message, code when nobody that is alive has
 rucat.replica.forward(engine)   for handlers: an answer that the replica of route() gives]==],

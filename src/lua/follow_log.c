@@ -80,7 +80,9 @@ void ruc__follow_log_begin(ruc__follower_t *f)
     f->watcher.changed = changed;
     ruc_table_watch(f->app->table, &f->watcher);
     if (log_dir(f, dir, sizeof dir) < 0) {
-        ruc__follow_end(f, "the engine is deleted");
+        ruc__follow_end(f, ruc_table_find(f->app->table, f->what.engine) == NULL
+                               ? "the engine is deleted"
+                               : "the engine's log is on another host");
         return;
     }
     f->pending++;

@@ -54,10 +54,23 @@ static int replica_settles_in(lua_State *L)
     return 1;
 }
 
+/* How many engines it keeps. */
+static lua_Integer keeps(lua_State *L, const ruc_replica_t *one)
+{
+    const ruc_table_t *table = ruc_vm_of(L)->app->table;
+    lua_Integer n = 0;
+    for (size_t i = 0; i < ruc_table_count(table); i++) {
+        n += strcmp(ruc_record_text(ruc_table_at(table, i), "keeper"), one->id) == 0;
+    }
+    return n;
+}
+
 static void push_replica(lua_State *L, const ruc_replicas_t *replicas, const ruc_replica_t *one)
 {
     const ruc_replica_t *self = ruc_replicas_self(replicas);
-    lua_createtable(L, 0, 9);
+    lua_createtable(L, 0, 10);
+    lua_pushinteger(L, keeps(L, one));
+    lua_setfield(L, -2, "engines");
     lua_pushstring(L, one->id);
     lua_setfield(L, -2, "id");
     lua_pushstring(L, one->host);

@@ -339,15 +339,22 @@ static int engines_logs(lua_State *L)
     if (record == NULL) {
         return ruc_push_err(L, RUC_ENOTFOUND, NULL);
     }
+    ruc_why_t why = {""};
+    if (!ruc_replicas_has_files(app->replicas, record)) {
+        const ruc_replica_t *other = ruc_replicas_with_files(app->replicas, record, &why);
+        if (other != NULL) {
+            ruc_why_set(&why, RUC_ENOTFOUND, "it is on host %s: ask %s", other->name, other->url);
+        }
+        return ruc_push_err(L, RUC_ENOTFOUND, why.text);
+    }
     ruc_ticket_t ticket = ruc_job_ticket(L, "rucat.store.engines.logs");
     tailing_t *tailing = calloc(1, sizeof *tailing);
     if (tailing == NULL) {
         return luaL_error(L, "not enough memory");
     }
     tailing->ticket = ticket;
-    const char *base =
-        ruc_replicas_has_files(app->replicas, record) ? ruc_record_place(record, "dir") : NULL;
-    int rc = ruc_fleet_dir(app->fleet, base, record->id, dir, sizeof dir);
+    int rc =
+        ruc_fleet_dir(app->fleet, ruc_record_place(record, "dir"), record->id, dir, sizeof dir);
     if (rc == 0) {
         rc = ruc_logs_tail(app->loop, dir, (int)lines, LOG_BYTES, tailed, tailing);
     }

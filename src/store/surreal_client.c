@@ -272,7 +272,7 @@ static void send_call(ruc_surreal_call_t *call)
     call->tries++;
     call->http = ruc_http_client_send(surreal->http, &spec, on_http, call, &why);
     if (!call->http) {
-        snprintf(call->trouble, sizeof call->trouble, "%s", why.text);
+        snprintf(call->trouble, sizeof call->trouble, "%.300s", why.text);
         call->rc = RUC_ESTORE;
         call->retry_ms = now;
         arm(surreal);

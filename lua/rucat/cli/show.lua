@@ -42,11 +42,12 @@ end
 
 -- The servers on a store. LEASE is how long it still holds, or since when it is over.
 function show.replicas(replicas)
-  local rows = { { "REPLICA", "HOST", "URL", "ROLES", "VERSION", "LEASE" } }
+  local rows = { { "REPLICA", "HOST", "URL", "ROLES", "VERSION", "ENGINES", "LEASE" } }
   for _, one in ipairs(type(replicas) == "table" and replicas or {}) do
     local left, roles = text.given(one.left), type(one.roles) == "table" and one.roles or {}
     rows[#rows + 1] = {
       cell(one.id), cell(one.name), cell(one.url), cell(table.concat(roles, ",")), cell(one.version),
+      cell(one.engines),
       not left and "-" or one.alive and ("%.0fs"):format(math.max(0, left)) or "over for " .. text.age(-left),
     }
   end
