@@ -36,7 +36,7 @@ function fault_proxy:set(line)
   return answer
 end
 
--- { connections =, requests =, faults = } since it was started.
+-- { connections =, requests =, faults = } since it was started, watched = since `watch TEXT`.
 function fault_proxy:stats()
   return rucat.json.decode(self:set("stats"))
 end

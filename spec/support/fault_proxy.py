@@ -17,7 +17,8 @@ on the connections that are open too:
 
 Behind any mode, "if TEXT" limits it to requests that hold TEXT; the others pass. And once:
 
-    reset               RST to all that are open    stats           JSON: connections, requests, faults
+    reset               RST to all that are open    stats           JSON: connections, requests, faults, watched
+    watch TEXT          counts from now on, as `watched`, the requests that hold TEXT
 
 Requests are read whole before they go on (Content-Length), one after the other on a connection, as
 libcurl sends them."""
@@ -44,7 +45,8 @@ class Mode:
 
 
 mode = Mode(["pass"])
-stats = {"connections": 0, "requests": 0, "faults": 0}
+stats = {"connections": 0, "requests": 0, "faults": 0, "watched": 0}
+watched = b"\0"
 open_ones = set()
 
 
@@ -140,6 +142,7 @@ class Connection:
             while True:
                 data = await self.request()
                 stats["requests"] += 1
+                stats["watched"] += watched in data
                 self.busy = mode if mode.text in data else Mode(["pass"])
                 if self.busy.name not in ("pass", "delay", "lost", "early"):
                     stats["faults"] += 1
@@ -168,13 +171,15 @@ async def serve(reader, writer):
 
 
 async def control(reader, writer):
-    global mode
+    global mode, watched
     words = (await reader.readline()).decode().split()
     answer = "ok"
     if words[0] == "stats":
         answer = json.dumps(stats)
     elif words[0] in ("pass", "cut", "hole", "delay", "half", "garbage", "body", "status", "lost", "early"):
         mode = Mode(words)
+    elif words[0] == "watch":
+        watched, stats["watched"] = " ".join(words[1:]).encode(), 0
     elif words[0] != "reset":
         answer = "not known"
     if words[0] == "reset" or (words[0] == "cut" and not mode.text):
