@@ -1,5 +1,5 @@
 -- monitor.lua: reconcile. Compares what is wanted of an engine with what is seen of its driver and
--- acts: start, stop, restart, health. It is level-triggered: every look starts from the record and
+-- acts: start, stop, restart (vitals.lua looks after those that run). It is level-triggered: every look starts from the record and
 -- from what is seen now, so that it does not matter what was missed, nor who died in between.
 --
 -- The order is always: write the intent, then act, then record. A step does at most one of these and
@@ -10,33 +10,17 @@ local null = rucat.json.null
 local context = require("rucat.context")
 local decide = require("rucat.decide")
 local keeper = require("rucat.keeper")
-local moments = require("rucat.moments")
+local minds = require("rucat.minds")
 local turns = require("rucat.turns")
+local vitals = require("rucat.vitals")
+local writing = require("rucat.writing")
+
+local mind, during = minds.of, minds.during
+local write, stopped, copy, words_of = writing.write, writing.stopped, writing.copy, writing.words_of
+local age, outlived = vitals.age, vitals.outlived
 
 local HISTORY_MAX = 32
 local AGAIN = 0
-local MESSAGE_MAX = 8192 -- bytes
-
--- Per engine: busy and again (one look at a time), probing, failures, next_probe and next_idle (when
--- to ask again), used (when somebody used it last; these three on the monotonic clock), started (the
--- epoch that this server started), answer, shipped and answer_epoch (the restart policy's, until
--- it is written), when (its times on the monotonic clock), counted (how long nobody has used it was
--- counted before), sockets and sockets_epoch (what listened on its port when it was asked first), slow
--- (its last probe was).
-local memory = {}
-
-local function mind(id)
-  local m = memory[id]
-  if not m then
-    -- An engine that was there before this server: its first probe comes some time within the interval,
-    -- so that those of a thousand that are adopted together are spread.
-    local now, interval = clock.monotonic(), decide.health_numbers()
-    m = { failures = 0, next_probe = now + math.random() * math.min(interval, 10), next_idle = now, used = now,
-      when = moments.new() }
-    memory[id] = m
-  end
-  return m
-end
 
 local cpus = rucat.server.info().cpus
 
@@ -46,68 +30,7 @@ local function most_starts()
   return most > 0 and most or math.max(4, 2 * cpus)
 end
 
-local function most_probes()
-  return math.max(1, rucat.server.config("limits").probes)
-end
-
-local function look_again(id)
-  driver.put(id, 0)
-end
-
--- Those that took long to answer the last time have turns of their own: a hundred that hang keep
--- nobody waiting who answers.
-local starts, probes, slow_probes = turns.new(most_starts, look_again), turns.new(most_probes, look_again),
-  turns.new(most_probes, look_again)
-local SLOW = 1 -- seconds
-
--- Sets m[field] as long as what is returned is not closed: also when the job is ended in the middle.
-local function during(m, field)
-  m[field] = true
-  return setmetatable({}, { __close = function() m[field] = false end })
-end
-
--- In so many seconds from now; at a whole second where that is long enough, so that what is to be done
--- for many engines wakes the server once and not for each.
-local function later(seconds)
-  local at = clock.monotonic() + seconds
-  return seconds >= 2 and math.floor(at) or at
-end
-
--- What a script has to say, as a record can hold it.
-local function words_of(value)
-  return (tostring(value):sub(1, MESSAGE_MAX):gsub("\0", "?"))
-end
-
--- A plain table of what clients see of an engine, for policies.
-local function copy(e)
-  local engine = {}
-  for name, value in pairs(e) do engine[name] = value end
-  return engine
-end
-
--- ---- writing ----
-
--- Writes changes on the record as it was seen. Nil when somebody else was faster (their change has
--- put the engine on the agenda again) or the store did not take it (it is looked at again soon).
-local function write(e, changes, note)
-  if not keeper.may_decide() then
-    return nil -- fenced in the middle of a look: when the lease is renewed all are looked at
-  end
-  local after, why, code = engines.change(e, changes, note)
-  if not after and code ~= "CONFLICT" and code ~= "NOTFOUND" then
-    rucat.log.error("engine %s: %s was not written: %s", e.name, changes.reason or "a change", why)
-    driver.put(e.id, 1)
-  end
-  return after
-end
-
-local function stopped(reason, message)
-  return {
-    state = "Stopped", desired = "Stopped", reason = reason, message = message or "",
-    health = "unknown", endpoint = null, ui = null, next_start_at = null, ending = "",
-    stopped_at = clock.text(),
-  }
-end
+local starts = turns.new(most_starts, function(id) driver.put(id, 0) end)
 
 -- ---- starting ----
 
@@ -428,214 +351,7 @@ local function ask_to_end(e, seen)
   end
 end
 
--- ---- health ----
-
-local function act_on_unhealthy(e, why)
-  local action = decide.unhealthy(e, copy(e), why)
-  local note = { kind = "policy", reason = "Unhealthy", message = action .. ": " .. why }
-  if action == "restart" then
-    e = write(e, { ending = "Unhealthy", reason = "Stopping", message = why }, note)
-  elseif action == "stop" then
-    e = write(e, { desired = "Stopped", wanted_epoch = e.epoch, ending = "Unhealthy",
-      reason = "Stopping", message = why }, note)
-  end
-  if e and action ~= "ignore" then
-    driver.stop(e.id)
-  end
-end
-
--- The port of an endpoint on this machine.
-local function own_port(endpoint)
-  local host, port = (endpoint or ""):match("^%a+://%[?([^/%]]-)%]?:(%d+)")
-  return (host == "127.0.0.1" or host == "localhost" or host == "::1") and math.tointeger(tonumber(port)) or nil
-end
-
--- Has somebody else taken the port of its endpoint? Asked only when the socket there is not the one
--- that was there when it was asked first in this epoch. True; or false and who.
-local function has_its_port(e, m, seen)
-  local port = e.driver == "process" and seen.pid and own_port(e.endpoint)
-  local sockets = port and driver.listeners(port)
-  if not sockets or sockets == "" or m.sockets == sockets and m.sockets_epoch == e.epoch then
-    return true -- whether one accepts there is what the policy asks
-  end
-  if m.sockets_epoch == e.epoch then
-    local ours, who = driver.owner(port, seen.pid, e.instance)
-    if ours == false then
-      return false, ("port %d is not its own any more: %s listens there"):format(port, who)
-    end
-  end
-  m.sockets, m.sockets_epoch = sockets, e.epoch
-  return true
-end
-
--- Asks the engine how it is. A job of its own: a slow probe delays nobody else.
-local function probe_once(id, m, interval, timeout, failures)
-  local e = engines.get(id)
-  local ok, why = false, "no heartbeat of rucat-engine"
-  local seen = e and driver.seen(id)
-  if seen and (not seen.beat_age or seen.beat_age <= 3 * (e.plan.beat or 10) + 1) then
-    ok, why = has_its_port(e, m, seen)
-    if ok then
-      ok, why = decide.probe(e, copy(e), timeout)
-    end
-  end
-  local now = engines.get(id)
-  if not now or not e or now.state ~= "Running" or now.epoch ~= e.epoch or now.ending ~= ""
-    or now.keeper ~= e.keeper then
-    return
-  end
-  if ok then
-    m.failures = 0
-    if now.health ~= "healthy" then
-      write(now, { health = "healthy", message = "" })
-    end
-    return
-  end
-  m.failures = m.failures + 1
-  if m.failures < failures then
-    return
-  end
-  why = why ~= nil and words_of(why) or "the probe said no"
-  if now.health ~= "unhealthy" then
-    now = write(now, { health = "unhealthy", message = why })
-  end
-  if now then
-    act_on_unhealthy(now, why)
-  end
-end
-
-local function give_probe(id)
-  probes:give(id)
-  slow_probes:give(id)
-end
-
-local function probe(id)
-  local m = mind(id)
-  local probing <close> = during(m, "probing") -- luacheck: ignore
-  local turn <close> = setmetatable({}, { __close = function() give_probe(id) end }) -- luacheck: ignore
-  local began = clock.monotonic()
-  local interval, timeout, failures = decide.health_numbers()
-  local fine, why = pcall(probe_once, id, m, interval, timeout, failures)
-  if not fine then
-    rucat.log.error("probing engine %s failed: %s", id, words_of(why))
-  end
-  m.slow = clock.monotonic() - began >= SLOW
-  m.next_probe = later(interval)
-  m.probing = false
-  look_again(id)
-end
-
--- ---- idle, and time to live ----
-
--- Seconds since somebody asked for the start.
-local function age(e)
-  return math.max(0, mind(e.id).when:since(e.asked_at or e.created_at))
-end
-
--- Who uses it: as its template says, else how many connections there are to its port. Where nobody
--- can tell it counts as used.
-local function activity_of(e, m)
-  local activity = decide.activity(e, copy(e), 10)
-  if not activity then
-    local port = own_port(e.endpoint)
-    activity = { streams = port and rucat.tcp.connections(port) or 1 }
-  end
-  local now = clock.monotonic()
-  local idle_for = activity.idle_for or now - m.used
-  if m.counted then -- it grows as time goes by, no faster: whoever says more goes by a clock that was set
-    idle_for = math.min(idle_for, now - m.used)
-  end
-  m.counted = m.counted or activity.idle_for ~= nil
-  m.used = activity.streams > 0 and now or now - idle_for
-  return { streams = activity.streams, idle_for = idle_for, age = age(e) }
-end
-
--- Asks the idle policy, and stops the engine if it says so.
-local function idle_once(id, m)
-  local e = engines.get(id)
-  if not e or e.state ~= "Running" or e.ending ~= "" or e.desired ~= "Running" then
-    return
-  end
-  local activity = activity_of(e, m)
-  m.idle_for = activity.idle_for
-  local action, why, reason = decide.idle(e, copy(e), activity)
-  local now = engines.get(id)
-  if action ~= "stop" or not now or now.state ~= "Running" or now.epoch ~= e.epoch or now.ending ~= ""
-    or now.keeper ~= e.keeper or now.desired ~= "Running" or now.wanted_epoch ~= e.wanted_epoch then
-    return
-  end
-  why = why ~= nil and words_of(why) or ""
-  if write(now, { desired = "Stopped", wanted_epoch = now.epoch, ending = reason, reason = "Stopping",
-    message = why }, { kind = "policy", reason = reason, message = why }) then
-    driver.stop(id)
-  end
-end
-
--- When to ask again: in time for what the engine was given, and now and then.
-local function idle_interval(e, m)
-  local wait = math.min(60, 6 * rucat.server.config("monitor").interval)
-  if e.idle_timeout then
-    wait = math.min(wait, math.max(0.5, e.idle_timeout - (m.idle_for or 0)))
-  end
-  return e.ttl and math.min(wait, math.max(0.05, e.ttl - age(e))) or wait
-end
-
-local function ask_idle(id)
-  local m = mind(id)
-  local asking <close> = during(m, "asking") -- luacheck: ignore
-  local fine, why = pcall(idle_once, id, m)
-  if not fine then
-    rucat.log.error("asking who uses engine %s failed: %s", id, words_of(why))
-  end
-  local e = engines.get(id)
-  m.next_idle = later(e and idle_interval(e, m) or 60)
-  m.asking = false
-  look_again(id)
-end
-
--- An engine that is to be started again, or comes up slowly: only its time to live counts.
-local function outlived(e)
-  if not e.ttl then
-    return false
-  end
-  local action, why, reason = decide.idle(e, copy(e), { streams = 0, idle_for = 0, age = age(e) })
-  if action ~= "stop" then
-    return false
-  end
-  why = why ~= nil and words_of(why) or ""
-  local note = { kind = "policy", reason = reason, message = why }
-  if e.state == "Stopped" then
-    local changes = stopped(reason, why)
-    changes.stopped_at, changes.wanted_epoch = nil, e.epoch
-    write(e, changes, note)
-  else
-    write(e, { desired = "Stopped", wanted_epoch = e.epoch, ending = reason, message = why }, note)
-  end
-  return true
-end
-
 -- ---- one look ----
-
--- A probe's own connection would look like somebody's use: one after the other.
-local function look_running(e)
-  local m = mind(e.id)
-  local now = clock.monotonic()
-  if m.probing or m.asking then
-    return -- they look again when they are done
-  end
-  if m.next_probe <= now then
-    m.probing = (m.slow and slow_probes or probes):take(e.id)
-    if m.probing and not driver.spawn(probe, e.id) then
-      m.probing = false
-      return 1 -- too many jobs just now
-    end
-    return
-  end
-  if m.next_idle <= now then
-    return not driver.spawn(ask_idle, e.id) and 1 or nil
-  end
-  return math.min(m.next_probe, m.next_idle) - now
-end
 
 -- A record that says there is a driver, Pending or Running.
 local function look_live(e)
@@ -673,7 +389,7 @@ local function look_live(e)
   elseif e.reason == "HostLost" and e.driver == "process" then
     return found_again(e) and AGAIN
   elseif e.state == "Running" and seen.phase == "ready" then
-    return look_running(e)
+    return vitals.look(e)
   elseif seen.phase == "starting" and e.ttl then
     return outlived(e) and AGAIN or math.max(0.05, e.ttl - age(e))
   end
@@ -711,27 +427,18 @@ local function look_stopped(e)
   end
 end
 
--- What is known of an engine that somebody else sees to means nothing when it comes back.
-local function forget_what_was(id)
-  local m = memory[id]
-  if m then
-    m.failures, m.answer, m.started, m.sockets, m.placed, m.counted = 0, nil, nil, nil, nil, nil
-    m.used = clock.monotonic()
-  end
-end
-
 local function look(id)
   local e = engines.get(id)
   if not e then
     driver.forget(id)
     decide.forget(id)
     keeper.gone(id)
-    memory[id] = nil
+    minds.forget(id)
     return
   end
   local may, wait = keeper.look(e)
   if not may then
-    forget_what_was(id)
+    minds.fade(id)
     return wait
   end
   place_times(e)
@@ -756,7 +463,7 @@ local function attend(id)
     starts:give(id) -- it is up, has ended, or did not want its turn any more
   end
   if not m.probing then
-    give_probe(id)
+    vitals.give(id)
   end
   if not fine then
     rucat.log.error("reconciling engine %s failed: %s", id, words_of(wait))

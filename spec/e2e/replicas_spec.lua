@@ -185,6 +185,26 @@ describe("a server that is gone", function()
     cluster:check_once()
   end)
 
+  it_with_db("by kill -9: a real engine goes on answering, under the other one's eyes", function()
+    if not os.getenv("SPEC_SAIL") then
+      return pending("SPEC_SAIL does not say where sail is")
+    end
+    local cluster <close> = replicas.start(2)
+    local a, b = cluster[1], cluster[2]
+    local e = a:create({ name = "real", type = "sail" })
+    e = b:until_engine("real", function(now) return now.health == "healthy" and now.id == e.id end, 60)
+    local host, port = e.endpoint:match("^sc://([^:]+):(%d+)$")
+    local pid = b:get("/v1/engines/real/stats").pid
+    replicas.kill9(a)
+    until_kept_by(cluster, e, b)
+    assert.is_true(rucat.tcp.connect(host, math.tointeger(tonumber(port)), 5))
+    local now = b:until_state("real", "Running", "Ready")
+    assert.equal(e.endpoint, now.endpoint)
+    assert.equal("healthy", now.health)
+    assert.equal(pid, b:get("/v1/engines/real/stats").pid)
+    assert.equal("Stopped", select(2, b:json("POST", "/v1/engines/real/stop?wait=30s")).state)
+  end)
+
   it_with_db("and is back at once: it has its own engines again, and nobody else did", function()
     local cluster <close> = replicas.start(2)
     local a, b = cluster[1], cluster[2]

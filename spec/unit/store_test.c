@@ -33,6 +33,7 @@
 #include "core/id.h"
 #include "core/metrics.h"
 #include "store/store.h"
+#include "store/surreal_backend.h"
 
 /* --- the fixture --- */
 
@@ -1237,6 +1238,305 @@ static void no_change_of_another_server_is_missed(void **state)
     close_others(4);
 }
 
+/* A proxy on the same loop: it passes everything on, but of the answers of the server every
+ * `lose_every`th is lost, and its connection with it. */
+typedef struct pipe_end pipe_end_t;
+struct pipe_end {
+    uv_tcp_t tcp;
+    pipe_end_t *other;
+    bool server, closing;
+};
+
+static struct {
+    uv_tcp_t listener;
+    char url[64];
+    int answers, lose_every, lost;
+    int ends;
+} proxy;
+
+static void on_end_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+    proxy.ends--;
+}
+
+static void close_end(pipe_end_t *end)
+{
+    if (end && !end->closing) {
+        end->closing = true;
+        pipe_end_t *other = end->other;
+        end->other = NULL;
+        uv_close((uv_handle_t *)&end->tcp, on_end_closed);
+        if (other) {
+            other->other = NULL;
+            close_end(other);
+        }
+    }
+}
+
+static void on_passed(uv_write_t *request, int status)
+{
+    (void)status;
+    free(request->data);
+    free(request);
+}
+
+static void on_room(uv_handle_t *handle, size_t size, uv_buf_t *buf)
+{
+    (void)handle;
+    *buf = uv_buf_init(malloc(size), (unsigned)size);
+}
+
+static void on_piece(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    pipe_end_t *end = stream->data;
+    if (n > 0 && end->server && buf->len > 5 && memcmp(buf->base, "HTTP/", 5) == 0 &&
+        proxy.lose_every > 0 && ++proxy.answers % proxy.lose_every == 0) {
+        proxy.lost++;
+        n = UV_EOF;
+    }
+    if (n <= 0 || !end->other) {
+        free(buf->base);
+        if (n != 0) {
+            close_end(end);
+        }
+        return;
+    }
+    uv_write_t *request = calloc(1, sizeof *request);
+    assert_non_null(request);
+    request->data = buf->base;
+    uv_buf_t out = uv_buf_init(buf->base, (unsigned)n);
+    assert_int_equal(uv_write(request, (uv_stream_t *)&end->other->tcp, &out, 1, on_passed), 0);
+}
+
+static pipe_end_t *new_end(bool is_server)
+{
+    pipe_end_t *end = calloc(1, sizeof *end);
+    assert_non_null(end);
+    assert_int_equal(uv_tcp_init(&fx.loop, &end->tcp), 0);
+    end->tcp.data = end;
+    end->server = is_server;
+    proxy.ends++;
+    return end;
+}
+
+static void on_reached(uv_connect_t *request, int status)
+{
+    pipe_end_t *end = request->data;
+    free(request);
+    if (status < 0 || !end->other) {
+        close_end(end);
+        return;
+    }
+    uv_read_start((uv_stream_t *)&end->tcp, on_room, on_piece);
+    uv_read_start((uv_stream_t *)&end->other->tcp, on_room, on_piece);
+}
+
+static void on_client(uv_stream_t *listener, int status)
+{
+    struct sockaddr_in address;
+    assert_int_equal(status, 0);
+    pipe_end_t *client = new_end(false), *end = new_end(true);
+    uv_connect_t *request = calloc(1, sizeof *request);
+    assert_non_null(request);
+    client->other = end;
+    end->other = client;
+    request->data = end;
+    assert_int_equal(uv_accept(listener, (uv_stream_t *)&client->tcp), 0);
+    uv_ip4_addr("127.0.0.1", server.port, &address);
+    assert_int_equal(uv_tcp_connect(request, &end->tcp, (struct sockaddr *)&address, on_reached),
+                     0);
+}
+
+static void on_listener_closed(uv_handle_t *handle)
+{
+    (void)handle;
+    proxy.ends--;
+}
+
+static void start_proxy(void)
+{
+    struct sockaddr_in address;
+    int len = sizeof address;
+    memset(&proxy, 0, sizeof proxy);
+    uv_ip4_addr("127.0.0.1", 0, &address);
+    assert_int_equal(uv_tcp_init(&fx.loop, &proxy.listener), 0);
+    assert_int_equal(uv_tcp_bind(&proxy.listener, (struct sockaddr *)&address, 0), 0);
+    assert_int_equal(uv_listen((uv_stream_t *)&proxy.listener, 64, on_client), 0);
+    uv_tcp_getsockname(&proxy.listener, (struct sockaddr *)&address, &len);
+    snprintf(proxy.url, sizeof proxy.url, "http://127.0.0.1:%d", ntohs(address.sin_port));
+    fx.config.url = proxy.url;
+}
+
+enum { LOSERS = 24, LOSSES = 25 };
+
+static struct {
+    int left;
+} lossy;
+static runner_t losers[LOSERS];
+
+/* Every question is carried out by an index or a range of records, and sorts nothing. */
+static char plan[4096];
+
+static void on_plan(void *arg, int rc, const cbor_item_t *results, const char *error)
+{
+    (void)arg;
+    got.left = 0;
+    got.rc = rc;
+    const char *text = "";
+    size_t len = 0;
+    if (rc < 0) {
+        print_error("%s\n", error);
+    } else {
+        ruc__cbor_is_text(ruc__cbor_get(ruc__cbor_at(results, 0), "result"), &text, &len);
+    }
+    snprintf(plan, sizeof plan, "%.*s", (int)len, text);
+}
+
+static void expect_plan(const ruc__store_op_t *op, const char *words)
+{
+    ruc_buf_t sql, explain;
+    ruc__cbor_t vars;
+    ruc_why_t why = {""};
+    ruc_buf_init(&sql, 4096);
+    ruc_buf_init(&explain, 4096);
+    ruc__cbor_init(&vars, 4096);
+    assert_int_equal(ruc__surreal_question(op, "", "", &sql, &vars), 0);
+    assert_int_equal(ruc_buf_addf(&explain, "EXPLAIN %s", ruc_buf_str(&sql)), 0);
+    expect_answer();
+    assert_non_null(ruc__surreal_ask(ruc_store_surreal(fx.store), ruc_buf_str(&explain), &vars,
+                                     true, false, 10000, on_plan, NULL, &why));
+    await(&got.left);
+    if (got.rc != 0 || !strstr(plan, words) || strstr(plan, "Sort") ||
+        (strstr(plan, "TableScan") && !strstr(words, "TableScan"))) {
+        print_error("%s\nis carried out as\n%s\nand not by %s\n", explain.data, plan, words);
+        fail();
+    }
+    ruc_buf_free(&sql);
+    ruc_buf_free(&explain);
+    ruc__cbor_free(&vars);
+}
+
+static void questions_use_indices(void **state)
+{
+    (void)state;
+    static const char id[] = "01k0000000000000000000000z";
+    make_rows(30);
+    const struct {
+        ruc__store_op_t op;
+        const char *words;
+    } cases[] = {
+        {{.kind = RUC_OP_GET, .key = id}, "RecordIdScan"},
+        {{.kind = RUC_OP_BY_NAME, .key = "e1"}, "engine_name"},
+        {{.kind = RUC_OP_LOAD, .limit = 9}, "RecordIdScan"},
+        {{.kind = RUC_OP_PAGE, .limit = 9, .after = id}, "RecordIdScan"},
+        {{.kind = RUC_OP_REVS, .limit = 9, .after = id}, "RecordIdScan"},
+        {{.kind = RUC_OP_PAGE,
+          .limit = 9,
+          .after = id,
+          .filtered = true,
+          .filter.state = "Running"},
+         "engine_state"},
+        {{.kind = RUC_OP_PAGE, .limit = 9, .filtered = true, .filter.desired = "Running"},
+         "engine_desired"},
+        {{.kind = RUC_OP_PAGE, .limit = 9, .filtered = true, .filter.type = "sail"}, "engine_type"},
+        {{.kind = RUC_OP_PAGE, .limit = 9, .filtered = true, .filter.platform = "local"},
+         "engine_platform"},
+        {{.kind = RUC_OP_PAGE, .limit = 9, .filtered = true, .filter.owner = "ada"},
+         "engine_owner"},
+        {{.kind = RUC_OP_PAGE, .limit = 9, .filtered = true, .filter.keeper = "k1"},
+         "engine_keeper"},
+        {{.kind = RUC_OP_PAGE,
+          .limit = 9,
+          .filtered = true,
+          .filter.label = "team",
+          .filter.value = "t1"},
+         "engine_labels"},
+        {{.kind = RUC_OP_DUE, .limit = 9, .until_ms = 500}, "engine_due"},
+        {{.kind = RUC_OP_EVENTS, .limit = 9, .after = id}, "RecordIdScan"},
+        {{.kind = RUC_OP_EVENTS, .limit = 9, .newest_first = true}, "TableScan"},
+        {{.kind = RUC_OP_EVENTS, .limit = 9, .key = id, .after = id}, "event_engine"},
+        {{.kind = RUC_OP_EVENTS, .limit = 9, .key = id, .newest_first = true}, "event_engine"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        expect_plan(&cases[i].op, cases[i].words);
+    }
+}
+
+static void lose_on(runner_t *runner);
+
+static void on_appended(void *arg, int rc)
+{
+    (void)arg;
+    assert_int_equal(rc, 0);
+    lossy.left--;
+}
+
+/* Each counts what it was told is done; nobody else writes to its record, so nothing but done may
+ * be said of what is next. */
+static void on_lossy(void *arg, int rc)
+{
+    runner_t *runner = arg;
+    if (rc != 0) {
+        print_error("%s rev %d: %s\n", runner->name, (int)runner->rev, ruc_err_name(rc));
+    }
+    assert_int_equal(rc, 0);
+    lossy.left--;
+    if (runner->rev < LOSSES) {
+        lose_on(runner);
+    }
+}
+
+static void lose_on(runner_t *runner)
+{
+    char ev[RUC_ULID_SIZE];
+    ruc_store_row_t row = row_of(runner->id, runner->name, "{}");
+    ruc_store_event_t event = event_of(ruc_id_ulid(ev), runner->id, "{}");
+    row.rev = ++runner->rev;
+    lossy.left++;
+    int with = row.rev % 3 != 0; /* with and without events */
+    int rc =
+        row.rev == 1 ? ruc_store_create(fx.store, &row, &event, 1, on_lossy, runner)
+        : row.rev == LOSSES
+            ? ruc_store_remove(fx.store, row.id, row.rev - 1, &event, 1, on_lossy, runner)
+            : ruc_store_update(fx.store, &row, row.rev - 1, &event, (size_t)with, on_lossy, runner);
+    runner->events += row.rev == 1 || row.rev == LOSSES || with;
+    if (row.rev == 2) { /* and one beside the record */
+        event.id = ruc_id_ulid(ev);
+        runner->events++;
+        lossy.left++;
+        assert_int_equal(ruc_store_append(fx.store, &event, 1, on_appended, NULL), 0);
+    }
+    assert_int_equal(rc, 0);
+}
+
+static void lost_answers_are_found_out(void **state)
+{
+    (void)state;
+    start_proxy();
+    open_store();
+    memset(losers, 0, sizeof losers);
+    memset(&lossy, 0, sizeof lossy);
+    proxy.lose_every = 5;
+    for (int i = 0; i < LOSERS; i++) {
+        ruc_id_ulid(losers[i].id);
+        snprintf(losers[i].name, sizeof losers[i].name, "l%d", i);
+        lose_on(&losers[i]);
+    }
+    await(&lossy.left);
+    proxy.lose_every = 0;
+    assert_true(proxy.lost > 50);
+    assert_int_equal(count_pages(NULL, 100), 0); /* all are removed */
+    for (int i = 0; i < LOSERS; i++) {
+        assert_int_equal(events_of(losers[i].id, NULL, 0, false), 0);
+        assert_int_equal(got.n, losers[i].events); /* each once */
+    }
+    close_store();
+    uv_close((uv_handle_t *)&proxy.listener, on_listener_closed);
+    proxy.ends++;
+    await(&proxy.ends);
+}
+
 static void servers_may_make_the_tables_at_once(void **state)
 {
     (void)state;
@@ -1690,6 +1990,8 @@ int main(void)
         SPEC(of_many_servers_one_wins_each_revision),
         SPEC(no_change_of_another_server_is_missed),
         SPEC_CLOSED(servers_may_make_the_tables_at_once),
+        SPEC_CLOSED(lost_answers_are_found_out),
+        SPEC(questions_use_indices),
     };
     static const struct CMUnitTest files[] = {
         SPEC(the_file_is_private),

@@ -58,6 +58,7 @@ struct task {
     uint64_t seq;
     unsigned waits; /* for so many others */
     bool ordered, done, unsure, finding_out;
+    bool broken; /* there was no memory to set its order: it fails when it is its turn */
     unsigned missing;
     uint64_t deadline_ms; /* 0: not begun */
     char attempt[RUC_UUID_SIZE];
@@ -84,6 +85,7 @@ typedef struct backend {
     chain_t *chains;
     gate_t gates[GATES];
     fifo_t ready, unsure;
+    ruc__store_op_t *refused; /* there was no memory for a task */
     size_t tasks, under_way;
     uint64_t seq;
     uv_timer_t timer; /* hands out what ended inside a call; looks at the unsure */
@@ -519,7 +521,7 @@ static void ask(task_t *task)
     ruc_why_t why = {""};
     ruc_buf_init(&sql, 65536);
     ruc__cbor_init(&vars, RUC__SURREAL_BODY);
-    int rc = write_question(task, &sql, &vars);
+    int rc = task->broken ? UV_ENOMEM : write_question(task, &sql, &vars);
     bool again = !task->op || task->finding_out || !ruc__store_writes(task->op->kind) ||
                  task->op->kind == RUC_OP_BEATS || task->op->kind == RUC_OP_RENEW ||
                  task->op->kind == RUC_OP_LEAVE || task->op->kind == RUC_OP_PROBE;
@@ -574,6 +576,11 @@ static void on_wake(uv_timer_t *timer)
     if (backend->unsure.head) {
         wake_at(backend, WAIT_MS);
     }
+    while (backend->refused) {
+        ruc__store_op_t *op = backend->refused;
+        backend->refused = op->link;
+        ruc__store_finish(op);
+    }
     hand_out(backend);
 }
 
@@ -583,7 +590,13 @@ static void surreal_submit(void *arg, ruc__store_op_t *op)
 {
     backend_t *backend = arg;
     task_t *task = calloc(1, sizeof *task);
-    RUC_MUST(task); /* it is small; what came with the call was copied already */
+    if (!task) {
+        op->rc = UV_ENOMEM;
+        op->link = backend->refused;
+        backend->refused = op;
+        wake_at(backend, 0);
+        return;
+    }
     task->backend = backend;
     task->op = op;
     task->seq = ++backend->seq;
@@ -597,9 +610,7 @@ static void surreal_submit(void *arg, ruc__store_op_t *op)
     if (task->ordered) {
         DL_APPEND(backend->order, task);
     }
-    if (!set_order(task)) {
-        RUC_MUST(!"no memory for the order of calls");
-    }
+    task->broken = !set_order(task);
     if (!task->ordered) {
         ask(task); /* leases and the feed do not wait for a place among the others */
     } else if (task->waits == 0) {
@@ -671,7 +682,7 @@ static void on_timer_closed(uv_handle_t *handle)
 
 static void close_if_idle(backend_t *backend)
 {
-    if (!backend->closing || backend->closed || backend->tasks > 0) {
+    if (!backend->closing || backend->closed || backend->tasks > 0 || backend->refused) {
         return;
     }
     backend->closed = true;

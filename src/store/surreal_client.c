@@ -19,9 +19,14 @@
 #define CONNECT_MS 2000 /* to get a connection */
 #define DOWN_MS 600     /* so long checks must have failed: then it is down */
 #define BODY_SLACK 4096 /* what a request has beside its text and its variables */
+#define LEAVE_MS 500    /* to tell it that a session is over */
 #define REFUSED_MAX 3   /* times a call waits for another sign-in */
 
 static void turn(ruc_surreal_t *surreal);
+static ruc_surreal_call_t *make_call(ruc_surreal_t *surreal, const char *method,
+                                     const uint8_t *leaving, const ruc__cbor_t *params,
+                                     int64_t timeout_ms, ruc_surreal_cb cb, void *arg,
+                                     ruc_why_t *why);
 
 static uint64_t random_below(uint64_t bound)
 {
@@ -106,13 +111,65 @@ void ruc__surreal_suspect(ruc_surreal_t *surreal, const char *why)
     }
 }
 
+void ruc__surreal_fresh(ruc_surreal_t *surreal)
+{
+    ruc_id_random(surreal->fresh, sizeof surreal->fresh);
+    surreal->fresh[6] = (uint8_t)((surreal->fresh[6] & 0x0f) | 0x40); /* a version 4 UUID */
+    surreal->fresh[8] = (uint8_t)((surreal->fresh[8] & 0x3f) | 0x80);
+    surreal->has_fresh = false;
+}
+
+/* The server does not know it, or forgets it at its next start. */
+static void on_left(void *arg, int rc, const cbor_item_t *results, const char *error)
+{
+    (void)arg, (void)rc, (void)results, (void)error;
+}
+
+static ruc_surreal_call_t *leave(ruc_surreal_t *surreal, const uint8_t *session, ruc_surreal_cb cb)
+{
+    ruc__cbor_t params;
+    ruc__cbor_init(&params, 64);
+    ruc__cbor_array(&params, 0);
+    ruc_surreal_call_t *call =
+        make_call(surreal, "detach", session, &params, LEAVE_MS, cb, surreal, NULL);
+    ruc__cbor_free(&params);
+    return call;
+}
+
+/* The session of a check that went well takes the place of the one before; of another it goes. */
+static void keep_session(ruc_surreal_t *surreal, bool good)
+{
+    uint8_t old[16];
+    bool leaves = good ? surreal->has_session : surreal->has_fresh;
+    memcpy(old, good ? surreal->session : surreal->fresh, sizeof old);
+    if (good) {
+        memcpy(surreal->session, surreal->fresh, sizeof surreal->session);
+        surreal->has_session = true;
+    }
+    surreal->has_fresh = false;
+    if (leaves) {
+        (void)leave(surreal, old, on_left);
+    }
+}
+
 void ruc__surreal_checked(ruc_surreal_t *surreal, int rc, const char *why)
 {
     uint64_t now = ruc_clock_mono_ms();
-    surreal->checking = false;
+    bool light = surreal->light;
+    surreal->checking = surreal->light = false;
+    if (light && rc < 0) {
+        surreal->light_failed = true;
+        surreal->check_ms = now;
+        arm(surreal);
+        return;
+    }
+    if (!light) {
+        keep_session(surreal, rc == 0);
+    }
     if (rc == 0) {
         surreal->state = RUC__SURREAL_UP;
         surreal->failed = 0;
+        surreal->light_failed = false;
     } else {
         snprintf(surreal->trouble, sizeof surreal->trouble, "%s", why);
         unsigned shift = surreal->failed < 4 ? surreal->failed : 4;
@@ -269,6 +326,10 @@ static void send_call(ruc_surreal_call_t *call)
                                  .max_body = RUC__SURREAL_ANSWER,
                                  .ca_file = surreal->ca_file};
     ruc_why_t why = {""};
+    if (!call->leaves) {
+        memcpy(call->body.data + call->session_at, call->probe ? surreal->fresh : surreal->session,
+               sizeof surreal->session);
+    }
     call->tries++;
     call->http = ruc_http_client_send(surreal->http, &spec, on_http, call, &why);
     if (!call->http) {
@@ -354,8 +415,10 @@ static ruc_surreal_call_t *call_new(ruc_surreal_t *surreal, int64_t timeout_ms, 
     return call;
 }
 
-/* Writes {id, method, params, session}. 0, RUC_ETOOBIG, UV_ENOMEM. */
-static int write_body(ruc_surreal_call_t *call, const char *method, const ruc__cbor_t *params)
+/* Writes {id, method, session, params}; which session it is may change with each try. 0,
+ * RUC_ETOOBIG, UV_ENOMEM. */
+static int write_body(ruc_surreal_call_t *call, const char *method, const uint8_t *session,
+                      const ruc__cbor_t *params)
 {
     ruc__cbor_t out;
     ruc__cbor_init(&out, RUC__SURREAL_BODY);
@@ -366,35 +429,53 @@ static int write_body(ruc_surreal_call_t *call, const char *method, const ruc__c
     ruc__cbor_str(&out, method);
     ruc__cbor_str(&out, "session");
     ruc__cbor_tag(&out, RUC_CBOR_UUID);
-    ruc__cbor_bytes(&out, call->surreal->session, sizeof call->surreal->session);
+    ruc__cbor_bytes(&out, session, sizeof call->surreal->session);
+    call->session_at = out.buf.len - (out.rc == 0 ? sizeof call->surreal->session : 0);
     ruc__cbor_str(&out, "params");
     ruc__cbor_raw(&out, params->buf.data, params->buf.len);
     call->body = out.buf;
     return params->rc < 0 ? params->rc : out.rc;
 }
 
-static ruc_surreal_call_t *make_call(ruc_surreal_t *surreal, const char *method,
-                                     const ruc__cbor_t *params, bool again, bool probe,
-                                     int64_t timeout_ms, ruc_surreal_cb cb, void *arg,
-                                     ruc_why_t *why)
+/* A call that may be told as to be repeated, and as a probe; it is not asked yet. `leaving`: the
+ * session that it ends. */
+static ruc_surreal_call_t *prepare(ruc_surreal_t *surreal, const char *method,
+                                   const uint8_t *leaving, const ruc__cbor_t *params,
+                                   int64_t timeout_ms, ruc_surreal_cb cb, void *arg, ruc_why_t *why)
 {
     ruc_surreal_call_t *call = call_new(surreal, timeout_ms, cb, arg, why);
     if (!call) {
         return NULL;
     }
-    int rc = write_body(call, method, params);
+    int rc = write_body(call, method, leaving ? leaving : surreal->session, params);
     if (rc < 0) {
         ruc_why_set(why, rc, "%s",
                     rc == RUC_ETOOBIG ? "a question to SurrealDB may have 4 MiB" : "no memory");
         call_free(call);
         return NULL;
     }
-    call->again = again;
-    call->probe = probe;
-    if (probe || surreal->state == RUC__SURREAL_UP) {
+    call->leaves = leaving != NULL;
+    return call;
+}
+
+static void begin(ruc_surreal_call_t *call)
+{
+    if (call->probe || call->surreal->state == RUC__SURREAL_UP) {
         send_call(call);
     } else {
-        arm(surreal);
+        arm(call->surreal);
+    }
+}
+
+static ruc_surreal_call_t *make_call(ruc_surreal_t *surreal, const char *method,
+                                     const uint8_t *leaving, const ruc__cbor_t *params,
+                                     int64_t timeout_ms, ruc_surreal_cb cb, void *arg,
+                                     ruc_why_t *why)
+{
+    ruc_surreal_call_t *call = prepare(surreal, method, leaving, params, timeout_ms, cb, arg, why);
+    if (call) {
+        call->again = call->probe = true;
+        begin(call);
     }
     return call;
 }
@@ -412,9 +493,13 @@ ruc_surreal_call_t *ruc__surreal_ask(ruc_surreal_t *surreal, const char *sql,
         ruc__cbor_raw(&params, vars->buf.data, vars->buf.len);
         params.rc = vars->rc < 0 ? vars->rc : params.rc;
     }
-    ruc_surreal_call_t *call =
-        make_call(surreal, "query", &params, again, probe, timeout_ms, cb, arg, why);
+    ruc_surreal_call_t *call = prepare(surreal, "query", NULL, &params, timeout_ms, cb, arg, why);
     ruc__cbor_free(&params);
+    if (call) {
+        call->again = again;
+        call->probe = probe;
+        begin(call);
+    }
     return call;
 }
 
@@ -422,7 +507,7 @@ ruc_surreal_call_t *ruc__surreal_method(ruc_surreal_t *surreal, const char *meth
                                         const ruc__cbor_t *params, int64_t timeout_ms,
                                         ruc_surreal_cb cb, void *arg, ruc_why_t *why)
 {
-    return make_call(surreal, method, params, true, true, timeout_ms, cb, arg, why);
+    return make_call(surreal, method, NULL, params, timeout_ms, cb, arg, why);
 }
 
 ruc_surreal_call_t *ruc_surreal_query(ruc_surreal_t *surreal, const char *sql,
@@ -522,9 +607,6 @@ int ruc__surreal_new(uv_loop_t *loop, const ruc__surreal_config_t *config, ruc_s
     surreal->user = copy(config->user);
     surreal->password = copy(config->password);
     surreal->ca_file = copy(config->ca_file);
-    ruc_id_random(surreal->session, sizeof surreal->session);
-    surreal->session[6] = (uint8_t)((surreal->session[6] & 0x0f) | 0x40); /* a version 4 UUID */
-    surreal->session[8] = (uint8_t)((surreal->session[8] & 0x3f) | 0x80);
     int rc = set_url(surreal, config->url, why);
     if (rc == 0 && (!surreal->name_space || !surreal->database)) {
         rc = ruc_why_set(why, RUC_EINVALID, "store.namespace and store.database must have a name");
@@ -583,12 +665,8 @@ void ruc__surreal_close(ruc_surreal_t *surreal, void (*closed)(void *arg))
         call_free(call);
     }
     call = NULL;
-    if (surreal->state == RUC__SURREAL_UP) {
-        ruc__cbor_t params;
-        ruc__cbor_init(&params, 64);
-        ruc__cbor_array(&params, 0);
-        call = ruc__surreal_method(surreal, "detach", &params, 500, on_detached, surreal, NULL);
-        ruc__cbor_free(&params);
+    if (surreal->has_session && surreal->state == RUC__SURREAL_UP) {
+        call = leave(surreal, surreal->session, on_detached);
     }
     surreal->closing = true;
     uv_timer_stop(&surreal->timer);

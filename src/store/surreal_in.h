@@ -8,7 +8,9 @@
  *   DOWN     the checks fail: questions fail at once, one check after the other goes on
  *
  * A check is: GET /version, session, sign-in (surreal_session.c), then whatever the owner of the
- * client wants to see before it trusts the database again (surreal_schema.c). */
+ * client wants to see before it trusts the database again (surreal_schema.c). Where there is a
+ * session, the first try is a light one: only the owner's part, asked on it; a server that was
+ * started again does not know the session, and then all of it follows. */
 #ifndef RUC_STORE_SURREAL_IN_H
 #define RUC_STORE_SURREAL_IN_H
 
@@ -41,7 +43,9 @@ struct ruc_surreal_call {
     TAILQ_ENTRY(ruc_surreal_call) all;
     ruc_http_call_t *http; /* NULL: it waits */
     ruc_buf_t body;
+    size_t session_at; /* in the body */
     bool again, probe;
+    bool leaves;          /* it ends the session that it names, whichever is ours by then */
     bool sent;            /* it may have been carried out */
     int tries, refused;   /* sent so far; refused as not signed in */
     uint64_t retry_ms;    /* not before that, on the monotonic clock */
@@ -60,9 +64,13 @@ struct ruc_surreal {
     ruc__surreal_config_t config;
     char *url, *name_space, *database, *user, *password, *ca_file;
     char rpc_url[1100], version_url[1100];
-    uint8_t session[16];
+    uint8_t session[16];         /* of questions */
+    uint8_t fresh[16];           /* of the check that is under way */
+    bool has_session, has_fresh; /* attached, as far as we know */
     ruc__surreal_state_t state;
     bool checking, closing;
+    bool light;        /* the check that is under way asks on the session there is */
+    bool light_failed; /* the next one begins from the start */
     unsigned failed;   /* checks in a row */
     uint64_t since_ms; /* when it was last up */
     uint64_t check_ms; /* when the next is due */
@@ -97,6 +105,9 @@ ruc_surreal_call_t *ruc__surreal_ask(ruc_surreal_t *surreal, const char *sql,
 ruc_surreal_call_t *ruc__surreal_method(ruc_surreal_t *surreal, const char *method,
                                         const ruc__cbor_t *params, int64_t timeout_ms,
                                         ruc_surreal_cb cb, void *arg, ruc_why_t *why);
+
+/* Makes a new name for the session of a check. */
+void ruc__surreal_fresh(ruc_surreal_t *surreal);
 
 /* Something is not as it was (a table is gone, ...): look before anything else is asked. */
 void ruc__surreal_suspect(ruc_surreal_t *surreal, const char *why);

@@ -14,7 +14,8 @@
 #include "core/log.h"
 #include "store/surreal_backend.h"
 
-#define STEP_MS 10000
+#define LOOK_MS 4000  /* to read what is there */
+#define MAKE_MS 10000 /* to make it */
 #define ROUNDS_MAX 5
 
 /* What goes before them for a person who makes the tables by hand. */
@@ -105,10 +106,10 @@ static void end(ruc__surreal_schema_t *schema, int rc, const char *why)
 }
 
 static void ask(ruc__surreal_schema_t *schema, const char *sql, const ruc__cbor_t *vars,
-                ruc_surreal_cb cb)
+                int64_t timeout_ms, ruc_surreal_cb cb)
 {
     ruc_why_t why = {""};
-    if (!ruc__surreal_ask(schema->surreal, sql, vars, true, true, STEP_MS, cb, schema, &why)) {
+    if (!ruc__surreal_ask(schema->surreal, sql, vars, true, true, timeout_ms, cb, schema, &why)) {
         end(schema, RUC_ESTORE, why.text);
     }
 }
@@ -172,7 +173,7 @@ static void make(ruc__surreal_schema_t *schema)
     ruc__cbor_str(&vars, "uuid");
     ruc__cbor_str(&vars, schema->mine);
     if (rc == 0) {
-        ask(schema, ruc_buf_str(&sql), &vars, on_made);
+        ask(schema, ruc_buf_str(&sql), &vars, MAKE_MS, on_made);
     } else {
         end(schema, RUC_ESTORE, "no memory");
     }
@@ -246,7 +247,7 @@ static void on_looked(void *arg, int rc, const cbor_item_t *results, const char 
 
 static void look(ruc__surreal_schema_t *schema)
 {
-    ask(schema, "SELECT VALUE [version, uuid] FROM ONLY meta:schema", NULL, on_looked);
+    ask(schema, "SELECT VALUE [version, uuid] FROM ONLY meta:schema", NULL, LOOK_MS, on_looked);
 }
 
 void ruc__surreal_check_schema(ruc__surreal_schema_t *schema)

@@ -2,8 +2,7 @@
  *
  *     GET /version -> attach SESSION -> signin -> use NAMESPACE, DATABASE -> the owner's check
  *
- * The session keeps its name for the life of the client: a server that was started again does not
- * know it, and is given it again. A user may belong to the root, to the namespace or to the
+ * A user may belong to the root, to the namespace or to the
  * database, which the configuration does not say: they are tried in that order, and what worked is
  * tried first the next time (a password is checked against a slow hash). */
 #include <stdio.h>
@@ -115,7 +114,8 @@ static void on_attached(void *arg, int rc, const cbor_item_t *results, const cha
 {
     (void)results;
     ruc_surreal_t *surreal = arg;
-    if (rc < 0 && !strstr(error, "already exists")) {
+    surreal->has_fresh = rc == 0;
+    if (rc < 0) {
         lost(surreal, RUC_ESTORE, "does not give us a session: ", error);
     } else if (!surreal->user) {
         use(surreal);
@@ -162,12 +162,19 @@ static void on_version(void *arg, int rc, const ruc_http_answer_t *answer, const
         ruc__cbor_t params;
         ruc__cbor_init(&params, 64);
         ruc__cbor_array(&params, 0);
+        ruc__surreal_fresh(surreal);
         step(surreal, "attach", &params, on_attached);
     }
 }
 
 void ruc__surreal_connect(ruc_surreal_t *surreal)
 {
+    if (surreal->has_session && !surreal->light_failed && surreal->config.check) {
+        surreal->light = true;
+        memcpy(surreal->fresh, surreal->session, sizeof surreal->fresh);
+        surreal->config.check(surreal->config.arg);
+        return;
+    }
     ruc_http_call_spec_t spec = {.url = surreal->version_url,
                                  .timeout_ms = STEP_MS / 2,
                                  .connect_timeout_ms = STEP_MS / 2,
