@@ -24,7 +24,7 @@
 #include "core/check.h"
 #include "core/clock.h"
 #include "core/log.h"
-#include "store/surreal_backend.h"
+#include "store/surreal_task.h"
 
 #define CALL_MS 10000          /* a call, over all its tries */
 #define UNDER_WAY 32           /* requests at a time */
@@ -32,222 +32,10 @@
 #define CALL_MAX (3584u << 10) /* bytes of one call: SurrealDB takes 4 MiB */
 #define MISSING_MAX 2          /* times a call waits for tables that are gone */
 
-typedef enum { GATE_CHANGES, GATE_REMOVALS, GATE_BEATS, GATES } gate_id_t;
-
-typedef struct task task_t;
-
-typedef struct chain {
-    task_t *last;
-    UT_hash_handle hh;
-    char key[];
-} chain_t;
-
-struct task {
-    struct backend *backend;
-    ruc__store_op_t *op; /* NULL: it tidies events */
-    task_t *prev, *next; /* the order of the calls */
-    task_t *link;        /* of the waiters of a gate, of the ready, of the unsure */
-    struct {
-        task_t *prev, *next;
-    } in[GATES]; /* members of a gate, in the order of the calls */
-    bool member[GATES];
-    struct {
-        chain_t *chain;
-        task_t *after;
-    } links[2];
-    uint64_t seq;
-    unsigned waits; /* for so many others */
-    bool ordered, done, unsure, finding_out;
-    bool met_nothing; /* it was answered: it changed nothing */
-    bool broken;      /* there was no memory to set its order: it fails when it is its turn */
-    unsigned missing;
-    uint64_t deadline_ms; /* 0: not begun */
-    char attempt[RUC_UUID_SIZE];
-    char engine[32]; /* whose events to tidy; "": all */
-};
-
-typedef struct fifo {
-    task_t *head, **tail;
-} fifo_t;
-
-typedef struct gate {
-    task_t *members;
-    fifo_t waiters;
-} gate_t;
-
-typedef struct backend {
-    ruc_store_t *store;
-    uv_loop_t *loop;
-    ruc_surreal_t *surreal;
-    ruc__surreal_schema_t schema;
-    ruc__surreal_tidy_t tidy;
-    ruc__surreal_feeds_t feeds;
-    task_t *order;
-    chain_t *chains;
-    gate_t gates[GATES];
-    fifo_t ready, unsure;
-    ruc__store_op_t *refused; /* there was no memory for a task */
-    size_t tasks, under_way;
-    uint64_t seq;
-    uv_timer_t timer; /* hands out what ended inside a call; looks at the unsure */
-    bool handing_out, closing, closed;
-    bool opening;
-    int open_rc; /* of the last check while opening; 1: none yet */
-    ruc_why_t open_why;
-    unsigned handles;
-} backend_t;
-
 static void begin_ready(backend_t *backend);
 static void hand_out(backend_t *backend);
 static void ended(task_t *task);
 static void on_wake(uv_timer_t *timer);
-
-static void fifo_init(fifo_t *fifo)
-{
-    fifo->head = NULL;
-    fifo->tail = &fifo->head;
-}
-
-static void fifo_push(fifo_t *fifo, task_t *task)
-{
-    task->link = NULL;
-    *fifo->tail = task;
-    fifo->tail = &task->link;
-}
-
-static task_t *fifo_pop(fifo_t *fifo)
-{
-    task_t *task = fifo->head;
-    if (task) {
-        fifo->head = task->link;
-        if (!fifo->head) {
-            fifo->tail = &fifo->head;
-        }
-    }
-    return task;
-}
-
-/* ---- who waits for whom ---- */
-
-static void one_less(task_t *task)
-{
-    RUC_MUST(task->waits > 0);
-    if (--task->waits == 0) {
-        fifo_push(&task->backend->ready, task);
-    }
-}
-
-static void join_gate(task_t *task, gate_id_t id)
-{
-    gate_t *gate = &task->backend->gates[id];
-    task->member[id] = true;
-    DL_APPEND2(gate->members, task, in[id].prev, in[id].next);
-}
-
-static void wait_at(task_t *task, gate_id_t id)
-{
-    gate_t *gate = &task->backend->gates[id];
-    if (gate->members) {
-        task->waits++;
-        fifo_push(&gate->waiters, task);
-    }
-}
-
-static void leave_gate(task_t *task, gate_id_t id)
-{
-    gate_t *gate = &task->backend->gates[id];
-    DL_DELETE2(gate->members, task, in[id].prev, in[id].next);
-    while (gate->waiters.head &&
-           (!gate->members || gate->members->seq >= gate->waiters.head->seq)) {
-        one_less(fifo_pop(&gate->waiters));
-    }
-}
-
-/* Puts a task at the end of the chain of `kind` and `name`. False without memory. */
-static bool join_chain(task_t *task, int at, char kind, const char *name)
-{
-    backend_t *backend = task->backend;
-    size_t len = strlen(name);
-    chain_t *fresh = calloc(1, sizeof *fresh + len + 2), *chain = NULL;
-    if (!fresh) {
-        return false;
-    }
-    fresh->key[0] = kind;
-    memcpy(fresh->key + 1, name, len + 1);
-    HASH_FIND(hh, backend->chains, fresh->key, len + 1, chain);
-    if (chain) {
-        free(fresh);
-        task_t *before = chain->last;
-        before->links[before->links[0].chain == chain ? 0 : 1].after = task;
-        task->waits++;
-    } else {
-        chain = fresh;
-        HASH_ADD(hh, backend->chains, key[0], len + 1, chain);
-        if (!chain->hh.tbl) {
-            free(chain);
-            return false;
-        }
-    }
-    chain->last = task;
-    task->links[at].chain = chain;
-    return true;
-}
-
-static void leave_chains(task_t *task)
-{
-    for (int at = 0; at < 2; at++) {
-        chain_t *chain = task->links[at].chain;
-        if (!chain) {
-            continue;
-        }
-        if (task->links[at].after) {
-            one_less(task->links[at].after);
-        } else {
-            RUC_MUST(chain->last == task);
-            HASH_DEL(task->backend->chains, chain);
-            free(chain);
-        }
-        task->links[at].chain = NULL;
-    }
-}
-
-/* Before it joins a gate itself, it waits for those who were there before it. */
-static bool set_order(task_t *task)
-{
-    const ruc__store_op_t *op = task->op;
-    switch (op->kind) {
-    case RUC_OP_CREATE:
-        wait_at(task, GATE_REMOVALS);
-        join_gate(task, GATE_CHANGES);
-        return join_chain(task, 0, 'i', op->row.id) && join_chain(task, 1, 'n', op->row.name);
-    case RUC_OP_UPDATE:
-        join_gate(task, GATE_CHANGES);
-        return join_chain(task, 0, 'i', op->row.id);
-    case RUC_OP_REMOVE:
-        wait_at(task, GATE_BEATS);
-        join_gate(task, GATE_CHANGES);
-        join_gate(task, GATE_REMOVALS);
-        return join_chain(task, 0, 'i', op->key);
-    case RUC_OP_APPEND:
-        join_gate(task, GATE_CHANGES);
-        return true;
-    case RUC_OP_BEATS:
-        wait_at(task, GATE_CHANGES);
-        join_gate(task, GATE_CHANGES);
-        join_gate(task, GATE_BEATS);
-        return true;
-    case RUC_OP_GET:
-        return join_chain(task, 0, 'i', op->key);
-    case RUC_OP_PROBE:
-    case RUC_OP_CHANGES:
-    case RUC_OP_RENEW:
-    case RUC_OP_LEAVE:
-        return true;
-    default:
-        wait_at(task, GATE_CHANGES);
-        return true;
-    }
-}
 
 /* ---- the end of a task ---- */
 
@@ -280,12 +68,7 @@ static void hand_out(backend_t *backend)
 /* The task leaves those who waited for it, and is handed out when it is its turn. */
 static void leave(task_t *task)
 {
-    for (int id = 0; id < GATES; id++) {
-        if (task->member[id]) {
-            leave_gate(task, (gate_id_t)id);
-        }
-    }
-    leave_chains(task);
+    ruc__task_leave(task);
     task->done = true;
 }
 
@@ -330,8 +113,8 @@ static void tidy(backend_t *backend, const char *engine)
     task->seq = ++backend->seq;
     snprintf(task->engine, sizeof task->engine, "%s", engine);
     backend->tasks++;
-    join_gate(task, GATE_CHANGES); /* questions behind it see the bounds kept */
-    fifo_push(&backend->ready, task);
+    ruc__task_among_changes(task); /* questions behind it see the bounds kept */
+    ruc__task_fifo_push(&backend->ready, task);
 }
 
 /* Counts the events of a change that was made. */
@@ -393,7 +176,7 @@ static void not_sure(task_t *task, const char *why)
         ended(task);
         return;
     }
-    fifo_push(&task->backend->unsure, task);
+    ruc__task_fifo_push(&task->backend->unsure, task);
     wake_at(task->backend, WAIT_MS);
 }
 
@@ -548,7 +331,7 @@ static void ask(task_t *task)
     if (task->ordered) {
         wake_at(backend, 0);
     } else {
-        fifo_push(&backend->unsure, task); /* handed out by the timer, since it is done */
+        ruc__task_fifo_push(&backend->unsure, task); /* handed out by the timer, since it is done */
         wake_at(backend, 0);
     }
 }
@@ -556,7 +339,7 @@ static void ask(task_t *task)
 static void begin_ready(backend_t *backend)
 {
     while (backend->ready.head && backend->under_way < UNDER_WAY) {
-        ask(fifo_pop(&backend->ready));
+        ask(ruc__task_fifo_pop(&backend->ready));
     }
 }
 
@@ -565,7 +348,7 @@ static void on_wake(uv_timer_t *timer)
     backend_t *backend = timer->data;
     fifo_t unsure = backend->unsure;
     if (unsure.head) {
-        fifo_init(&backend->unsure);
+        ruc__task_fifo_init(&backend->unsure);
     }
     for (task_t *task = unsure.head, *next; task; task = next) {
         next = task->link;
@@ -577,7 +360,7 @@ static void on_wake(uv_timer_t *timer)
         } else if (backend->surreal->state == RUC__SURREAL_UP) {
             ask(task);
         } else {
-            fifo_push(&backend->unsure, task);
+            ruc__task_fifo_push(&backend->unsure, task);
         }
     }
     begin_ready(backend);
@@ -618,11 +401,11 @@ static void surreal_submit(void *arg, ruc__store_op_t *op)
     if (task->ordered) {
         DL_APPEND(backend->order, task);
     }
-    task->broken = !set_order(task);
+    task->broken = !ruc__task_order(task);
     if (!task->ordered) {
         ask(task); /* leases and the feed do not wait for a place among the others */
     } else if (task->waits == 0) {
-        fifo_push(&backend->ready, task);
+        ruc__task_fifo_push(&backend->ready, task);
         begin_ready(backend);
     }
 }
@@ -746,10 +529,10 @@ static int surreal_open(ruc_store_t *store, uv_loop_t *loop, const ruc_store_con
     backend->handles = 2;
     backend->tidy = (ruc__surreal_tidy_t){.per_engine = config->events_per_engine,
                                           .total = config->events_total};
-    fifo_init(&backend->ready);
-    fifo_init(&backend->unsure);
+    ruc__task_fifo_init(&backend->ready);
+    ruc__task_fifo_init(&backend->unsure);
     for (int id = 0; id < GATES; id++) {
-        fifo_init(&backend->gates[id].waiters);
+        ruc__task_fifo_init(&backend->gates[id].waiters);
     }
     ruc__surreal_config_t client = {.url = config->url,
                                     .name_space = config->name_space,

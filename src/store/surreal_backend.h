@@ -1,6 +1,7 @@
 /* surreal_backend.h - inside the room: what the files of the SurrealDB backend share.
  *
  *   surreal.c         calls become tasks: their order, their tries, what came of them
+ *   surreal_order.c   who waits for whom (surreal_task.h)
  *   surreal_ask.c     a call as SurrealQL with its variables
  *   surreal_take.c    the answers
  *   surreal_feed.c    what was committed behind a place
