@@ -1407,7 +1407,10 @@ static void expect_plan(const ruc__store_op_t *op, const char *words)
     assert_non_null(ruc__surreal_ask(ruc_store_surreal(fx.store), ruc_buf_str(&explain), &vars,
                                      true, false, 10000, on_plan, NULL, &why));
     await(&got.left);
-    if (got.rc != 0 || !strstr(plan, words) || strstr(plan, "Sort") ||
+    /* The engine that npm has (3.0.2) sorts what an index has found. */
+    const char *engine = getenv("SPEC_SURREAL");
+    bool older = engine && strstr(engine, "surreal_node");
+    if (got.rc != 0 || !strstr(plan, words) || (strstr(plan, "Sort") && !older) ||
         (strstr(plan, "TableScan") && !strstr(words, "TableScan"))) {
         print_error("%s\nis carried out as\n%s\nand not by %s\n", explain.data, plan, words);
         fail();
