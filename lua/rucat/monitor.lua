@@ -1,6 +1,7 @@
 -- monitor.lua: reconcile. Compares what is wanted of an engine with what is seen of its driver and
--- acts: start, stop, restart (vitals.lua looks after those that run). It is level-triggered: every look starts from the record and
--- from what is seen now, so that it does not matter what was missed, nor who died in between.
+-- acts: start, stop, restart (vitals.lua looks after those that run). It is level-triggered: every look
+-- starts from the record and from what is seen now, so that it does not matter what was missed, nor who
+-- died in between.
 --
 -- The order is always: write the intent, then act, then record. A step does at most one of these and
 -- says whether to look again at once, or in how many seconds.
