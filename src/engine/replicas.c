@@ -1,6 +1,5 @@
-/* replicas.c - see replicas.h. */
-#include "engine/replicas.h"
-
+/* replicas.c - see replicas.h: the lease, and what the database tells of the others. Who is to do
+ * what by that is in replicas_ask.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,37 +10,10 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "engine/replica_id.h"
+#include "engine/replicas_room.h"
 
 #define ROLES_SIZE 32
 #define MOMENT_MS 20 /* later than a moment: then it is over */
-
-struct ruc_replicas {
-    uv_loop_t *loop;
-    ruc_store_t *store;
-    ruc_replicas_cb cb;
-    void *arg;
-    bool shared, closed;
-    ruc_replica_t self;
-    char instance[RUC_UUID_SIZE];
-    int64_t lease_ms;
-    ruc_replica_t *all; /* of the last answer, by id */
-    size_t count;
-    uint64_t answered_ms; /* when that was; 0: there was none yet */
-    int64_t database_ms;  /* and the database's clock then */
-    uv_timer_t timer;     /* the next renewal */
-    uv_timer_t moment;    /* the next time at which something changes by itself */
-    bool renewing, leaving;
-    uint64_t sent_ms; /* of the renewal under way */
-    int64_t sent_wall_ms;
-    /* All on ruc_clock_mono_ms; 0: never. */
-    uint64_t held_until;     /* our lease holds; a margin is taken off */
-    uint64_t held_from;      /* but not before this */
-    uint64_t settled_at;     /* then others' engines may be taken */
-    int told;                /* what `cb` was last told of: see standing() */
-    uint64_t told_who;       /* and the digest of who is there */
-    int trouble;             /* the last code of a renewal that was logged; 0 none */
-    unsigned handles, calls; /* what has to end before it can be freed */
-};
 
 static void renew(uv_timer_t *timer);
 
@@ -87,106 +59,17 @@ static int standing(const ruc_replicas_t *r)
     return settles_in < 0 ? 0 : settles_in > 0 ? 1 : 2;
 }
 
-size_t ruc_replicas_count(const ruc_replicas_t *r)
-{
-    return r->count;
-}
-
-const ruc_replica_t *ruc_replicas_at(const ruc_replicas_t *r, size_t index)
-{
-    return index < r->count ? &r->all[index] : NULL;
-}
-
-const ruc_replica_t *ruc_replicas_find(const ruc_replicas_t *r, const char *id)
-{
-    for (size_t i = 0; i < r->count; i++) {
-        if (strcmp(r->all[i].id, id) == 0) {
-            return &r->all[i];
-        }
-    }
-    return NULL;
-}
-
-int64_t ruc_replicas_left_ms(const ruc_replicas_t *r, const ruc_replica_t *replica)
-{
-    return replica->left_ms - (int64_t)(ruc_clock_mono_ms() - r->answered_ms);
-}
-
-static uint64_t digest(uint64_t hash, const char *text)
-{
-    do {
-        hash = (hash ^ (unsigned char)*text) * 1099511628211u; /* FNV-1a */
-    } while (*text++ != '\0');
-    return hash;
-}
-
-#define DIGEST_START 14695981039346656037u
-
-/* FNV leaves the last bytes' differences in the low bits: what is compared by size is mixed. */
-static uint64_t weight(const char *engine, const char *replica)
-{
-    uint64_t hash = digest(digest(DIGEST_START, engine), replica);
-    hash = (hash ^ hash >> 33) * 0xff51afd7ed558ccdu;
-    hash = (hash ^ hash >> 33) * 0xc4ceb9fe1a85ec53u;
-    return hash ^ hash >> 33;
-}
-
-const ruc_replica_t *ruc_replicas_winner(const ruc_replicas_t *r, const char *engine,
-                                         const char *host)
-{
-    const ruc_replica_t *best = NULL;
-    uint64_t most = 0;
-    for (size_t i = 0; i < r->count; i++) {
-        const ruc_replica_t *one = &r->all[i];
-        uint64_t weighs = weight(engine, one->id);
-        if (one->alive && one->monitor && (host == NULL || strcmp(host, one->host) == 0) &&
-            (best == NULL || weighs > most)) {
-            best = one;
-            most = weighs;
-        }
-    }
-    return best;
-}
-
-bool ruc_replicas_has_files(const ruc_replicas_t *r, const ruc_record_t *record)
-{
-    const char *host = ruc_record_place(record, "host");
-    return !r->shared || host[0] == '\0' || strcmp(host, r->self.host) == 0 ||
-           strcmp(ruc_record_place(record, "replica"), r->self.id) == 0 ||
-           strcmp(ruc_record_text(record, "keeper"), r->self.id) == 0;
-}
-
-const ruc_replica_t *ruc_replicas_with_files(const ruc_replicas_t *r, const ruc_record_t *record,
-                                             ruc_why_t *why)
-{
-    const char *host = ruc_record_place(record, "host"), *name = ruc_record_place(record, "name");
-    const ruc_replica_t *keeper = ruc_replicas_find(r, ruc_record_text(record, "keeper"));
-    if (keeper != NULL && keeper->alive && strcmp(keeper->host, host) == 0) {
-        return keeper;
-    }
-    for (size_t i = 0; i < r->count; i++) {
-        const ruc_replica_t *one = &r->all[i];
-        if (one->alive && (strcmp(one->host, host) == 0 ||
-                           strcmp(one->id, ruc_record_place(record, "replica")) == 0)) {
-            return one;
-        }
-    }
-    ruc_why_set(why, RUC_ENOTFOUND,
-                "what engine %s has written is on host %s, and no replica there is alive",
-                record->name, name[0] != '\0' ? name : host);
-    return NULL;
-}
-
 /* ---- telling ---- */
 
 static void tell_if_changed(ruc_replicas_t *r)
 {
     int now = standing(r);
-    uint64_t who = DIGEST_START;
+    uint64_t who = RUC__REPLICAS_DIGEST;
     for (size_t i = 0; i < r->count; i++) {
         const ruc_replica_t *one = &r->all[i];
-        who = digest(digest(digest(who, one->id), one->host), one->url);
-        who = digest(who, one->alive ? one->monitor ? "monitor" : "alive" : "gone");
+        who = ruc__replicas_digest(
+            ruc__replicas_digest(ruc__replicas_digest(who, one->id), one->host), one->url);
+        who = ruc__replicas_digest(who, one->alive ? one->monitor ? "monitor" : "alive" : "gone");
     }
     ruc_metric_set(ruc_metrics_series(RUC_M_LEASE_HELD), now > 0);
     if (now == r->told && who == r->told_who) {
