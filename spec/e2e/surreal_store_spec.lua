@@ -143,7 +143,7 @@ s.serve_forever()]], cert, key } }))
   it("makes the tables that `rucat schema` prints, and takes them as they are made by hand", function()
     local exit, out = server.run({ server.binary, "schema" })
     assert.are.equal(0, exit.code)
-    db:ask("DEFINE NAMESPACE IF NOT EXISTS rucat; USE NS rucat; DEFINE DATABASE by_hand", "rucat", "by_hand")
+    db:ask("DEFINE NAMESPACE IF NOT EXISTS rucat; USE NS rucat; DEFINE DATABASE IF NOT EXISTS by_hand", "rucat", "by_hand")
     db:ask(out, "rucat", "by_hand")
     db:ask(out, "rucat", "by_hand") -- twice does no harm
     local s <close> = server.start({ mode = "remote", config = db:config({}, { database = "by_hand" }) })

@@ -316,6 +316,21 @@ static int close_feed(void **state)
     return uv_loop_close(&loop);
 }
 
+/* The last second is told of once more after a start: also an engine that was removed before it. */
+static void one_that_is_gone_does_not_push_its_namesake_out(void **state)
+{
+    (void)state;
+    tell_row("01k00000000000000000000000", "a", 7, "an earlier one of that name");
+    tell_gone("01k00000000000000000000000");
+    polls(2);
+    assert_string_equal(ruc_table_find(table, "a")->id, A);
+    assert_int_equal(new_count + gone_count, 0);
+    tell_row(B, "a", 1, "a later one: what was there is gone");
+    polls(2);
+    assert_string_equal(ruc_table_find(table, "a")->id, B);
+    assert_int_equal(gone_count, 1);
+}
+
 static void changes_of_others_are_seen_and_older_ones_are_not(void **state)
 {
     (void)state;
@@ -490,6 +505,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, open_feed, close_feed)
     const struct CMUnitTest tests[] = {
+        T(one_that_is_gone_does_not_push_its_namesake_out),
         T(changes_of_others_are_seen_and_older_ones_are_not),
         T(a_row_of_nonsense_is_left_alone),
         T(a_name_that_was_given_again_takes_the_old_engine_out),

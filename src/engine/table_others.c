@@ -71,10 +71,20 @@ static void take_out(ruc_table_t *table, entry_t *entry)
     ruc_record_unref(before);
 }
 
-static int take_new(ruc_table_t *table, ruc_record_t *record)
+/* A server that has just read all rows is told of the last second's changes once more: among them
+ * may be an engine that is gone, and whose name another one has by now. Ids sort by time. */
+static bool is_outlived(const ruc_record_t *record, const ruc_record_t *namesake)
+{
+    return strcmp(namesake->id, record->id) > 0;
+}
+
+static int take_new(ruc_table_t *table, ruc_record_t *record, bool truth)
 {
     entry_t *namesake = NULL;
     HASH_FIND(by_name, table->names, record->name, strlen(record->name), namesake);
+    if (namesake != NULL && !truth && is_outlived(record, namesake->record)) {
+        return 0;
+    }
     if (namesake != NULL) { /* a name is taken once: its removal was not heard of */
         take_out(table, namesake);
     }
@@ -100,7 +110,7 @@ int ruc_table_take_row(ruc_table_t *table, const ruc_store_row_t *row, bool trut
     ruc_id_after(row->id);
     int rc = 0;
     if (entry == NULL) {
-        rc = take_new(table, record);
+        rc = take_new(table, record, truth);
     } else {
         ruc_record_t *before = ruc_record_ref(entry->record);
         if (before->rev > record->rev) {

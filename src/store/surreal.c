@@ -58,7 +58,8 @@ struct task {
     uint64_t seq;
     unsigned waits; /* for so many others */
     bool ordered, done, unsure, finding_out;
-    bool broken; /* there was no memory to set its order: it fails when it is its turn */
+    bool met_nothing; /* it was answered: it changed nothing */
+    bool broken;      /* there was no memory to set its order: it fails when it is its turn */
     unsigned missing;
     uint64_t deadline_ms; /* 0: not begun */
     char attempt[RUC_UUID_SIZE];
@@ -407,7 +408,7 @@ static void statement_failed(task_t *task, const char *error)
         ruc__surreal_suspect(task->backend->surreal, error);
         ask(task);
     } else if (taken && (op->kind == RUC_OP_CREATE || op->kind == RUC_OP_APPEND)) {
-        task->finding_out = true;
+        task->finding_out = task->met_nothing = true;
         ask(task);
     } else {
         bool wrong = strstr(error, "Couldn't coerce") || strstr(error, "Found field");
@@ -435,7 +436,7 @@ static void no_answer(task_t *task, int rc, const char *error)
 {
     ruc__store_op_t *op = task->op;
     if (rc == RUC_EUNSURE) {
-        task->unsure = true;
+        task->unsure = task->finding_out = true;
         not_sure(task, error);
     } else if (task->unsure && rc == RUC_ESTORE) {
         not_sure(task, error);
@@ -447,10 +448,17 @@ static void no_answer(task_t *task, int rc, const char *error)
     }
 }
 
+/* After a lost answer that was not made yet is asked again; after an answer it is what is told. */
 static void found_out(task_t *task, const cbor_item_t *entry)
 {
     char text[320];
     const char *error = ruc__surreal_error(entry, text, sizeof text);
+    if (!error && !task->met_nothing &&
+        ruc__surreal_became(task->op, task->attempt, true, ruc__cbor_get(entry, "result")) != 0) {
+        task->finding_out = false;
+        ask(task);
+        return;
+    }
     if (error) {
         fail(task, task->unsure ? RUC_EUNSURE : RUC_ESTORE, error);
     } else {
@@ -491,7 +499,7 @@ static void on_answer(void *arg, int rc, const cbor_item_t *results, const char 
             }
             ended(task);
         } else {
-            task->finding_out = taken == RUC__LOST;
+            task->finding_out = task->met_nothing = taken == RUC__LOST;
             ask(task);
         }
     }

@@ -157,8 +157,8 @@ void ruc__surreal_checked(ruc_surreal_t *surreal, int rc, const char *why)
     uint64_t now = ruc_clock_mono_ms();
     bool light = surreal->light;
     surreal->checking = surreal->light = false;
-    if (light && rc < 0) {
-        surreal->light_failed = true;
+    if (light && (surreal->session_lost || rc == RUC_EREFUSED)) {
+        surreal->light_failed = true; /* it answers, but not on this session: from the start */
         surreal->check_ms = now;
         arm(surreal);
         return;
@@ -169,7 +169,7 @@ void ruc__surreal_checked(ruc_surreal_t *surreal, int rc, const char *why)
     if (rc == 0) {
         surreal->state = RUC__SURREAL_UP;
         surreal->failed = 0;
-        surreal->light_failed = false;
+        surreal->light_failed = surreal->session_lost = false;
     } else {
         snprintf(surreal->trouble, sizeof surreal->trouble, "%s", why);
         unsigned shift = surreal->failed < 4 ? surreal->failed : 4;
@@ -212,6 +212,7 @@ static void refused(ruc_surreal_call_t *call, const char *message)
     bool known = strncmp(message, "Session not found", 17) != 0 && !strstr(message, "expired") &&
                  !strstr(message, "Anonymous access");
     snprintf(call->trouble, sizeof call->trouble, "%s", message);
+    call->surreal->session_lost = call->surreal->session_lost || !known;
     if (strstr(message, "can be retried")) {
         failed_try(call, false, message);
     } else if (known || call->probe || ++call->refused > REFUSED_MAX) {

@@ -70,6 +70,7 @@ struct ruc_surreal {
     ruc__surreal_state_t state;
     bool checking, closing;
     bool light;        /* the check that is under way asks on the session there is */
+    bool session_lost; /* the server has said that it does not know it */
     bool light_failed; /* the next one begins from the start */
     unsigned failed;   /* checks in a row */
     uint64_t since_ms; /* when it was last up */

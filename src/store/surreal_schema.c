@@ -14,7 +14,7 @@
 #include "core/log.h"
 #include "store/surreal_backend.h"
 
-#define LOOK_MS 4000  /* to read what is there */
+#define LOOK_MS 3000  /* to read what is there */
 #define MAKE_MS 10000 /* to make it */
 #define ROUNDS_MAX 5
 
@@ -233,7 +233,11 @@ static void on_looked(void *arg, int rc, const cbor_item_t *results, const char 
         snprintf(why, sizeof why, "the tables in SurrealDB at %s (%s/%s) cannot be read: %s",
                  schema->surreal->url, schema->surreal->name_space, schema->surreal->database,
                  failed ? failed : "they are not there");
-        bool refused = failed && (strstr(failed, "permission") || strstr(failed, "IAM"));
+        /* In a light check any refusal leads to a whole one: SurrealDB 3.0.5 says of a database
+         * that was removed that it cannot write to a read only transaction, until it is used again.
+         */
+        bool refused = schema->surreal->light ||
+                       (failed && (strstr(failed, "permission") || strstr(failed, "IAM")));
         end(schema, refused ? RUC_EREFUSED : RUC_ESTORE, why);
     } else if (!ruc__cbor_is_int(ruc__cbor_at(pair, 0), &version) || version < 1 ||
                !ruc__cbor_copy(ruc__cbor_at(pair, 1), uuid, sizeof uuid) || strlen(uuid) < 8) {
