@@ -443,6 +443,7 @@ static void on_checked(void *arg, int rc, const char *why)
     if (backend->opening) {
         backend->open_rc = rc;
         ruc_why_set(&backend->open_why, rc, "%s", why);
+        uv_stop(backend->loop); /* it would sleep through this turn where a timer brought this */
     } else if (rc == RUC_EREFUSED && backend->surreal->failed == 1) {
         ruc_log(RUC_LOG_STORE, RUC_ERROR, "%s", why);
     }
