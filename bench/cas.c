@@ -1,6 +1,9 @@
 /* cas.c - durable compare-and-swap writes through the store room, as bench/run.sh counts them.
  *
- *   bench_cas DIRECTORY WRITERS SECONDS EVENTS
+ *   bench_cas DIRECTORY|URL WRITERS SECONDS EVENTS
+ *
+ * With a URL (http://...) the store is the SurrealDB there: a database of this run's own in
+ * namespace "bench", user root, password in BENCH_PASSWORD ("root").
  *
  * WRITERS writers own a record each and change it as soon as their last change is acknowledged
  * (committed, synchronous=FULL), with EVENTS events (0 or 1) in the same transaction. Prints:
@@ -109,7 +112,7 @@ static void on_closed(void *arg, int rc)
 int main(int argc, char **argv)
 {
     if (argc != 5) {
-        fprintf(stderr, "bench_cas DIRECTORY WRITERS SECONDS EVENTS\n");
+        fprintf(stderr, "bench_cas DIRECTORY|URL WRITERS SECONDS EVENTS\n");
         return 2;
     }
     char path[512];
@@ -123,7 +126,16 @@ int main(int argc, char **argv)
     writer_t *all = calloc((size_t)writers, sizeof *all);
     took = calloc(SAMPLES, sizeof *took);
     must(all == NULL || took == NULL ? UV_ENOMEM : uv_loop_init(&loop), "memory");
-    ruc_store_config_t config = {.kind = "sqlite", .path = path};
+    bool surreal = strncmp(argv[1], "http", 4) == 0;
+    const char *password = getenv("BENCH_PASSWORD");
+    ruc_store_config_t config = {.kind = surreal ? "surreal" : "sqlite",
+                                 .path = path,
+                                 .url = argv[1],
+                                 .name_space = "bench",
+                                 .database = path + strlen(argv[1]) + 1,
+                                 .user = "root",
+                                 .password = password ? password : "root",
+                                 .connect_ms = 10000};
     if (ruc_store_open(&loop, &config, &store, &why) < 0) {
         fprintf(stderr, "bench_cas: %s\n", why.text);
         return 1;

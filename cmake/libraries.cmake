@@ -7,6 +7,7 @@ pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl>=7.80)
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3>=3.37)
 pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson>=2.13)
+pkg_check_modules(CBOR REQUIRED IMPORTED_TARGET libcbor>=0.8)
 pkg_check_modules(EDIT REQUIRED IMPORTED_TARGET libedit>=3.1)
 pkg_check_modules(CMOCKA IMPORTED_TARGET cmocka)
 

@@ -8,6 +8,7 @@
 return {
   -- "local": engines live on without the server and are adopted by the next one.
   -- "embedded": engines end with the server, nothing is kept.
+  -- "remote": as local, with SurrealDB as the store, which many servers may share (docs/modes.md).
   mode = "local",
 
   -- Where the REST API listens. Anything but a loopback address needs auth = "none" written out.
@@ -22,8 +23,27 @@ return {
   -- What a request that names no type or platform means. (live)
   defaults = { type = "spark", platform = "local" },
 
-  -- The store: a SQLite file, by default rucat.db in the state directory.
-  store = { kind = "sqlite" --[[ , path = "/var/lib/rucat/rucat.db" ]] },
+  -- Which roles this process has: "server" (REST, console) and "monitor" (reconcile). Both, unless
+  -- said otherwise; one alone needs mode "remote".
+  role = { "server", "monitor" },
+
+  -- Mode remote: where the other replicas reach this one, as "http://10.0.0.5:3000". Default: where it
+  -- listens.
+  -- peer_url = "http://rucat-0.rucat:3000",
+
+  -- The store. Modes embedded and local: a SQLite file, by default rucat.db in the state directory.
+  -- Mode remote: SurrealDB, kind = "surreal", with a user who may define tables there; the password is
+  -- the first line of a file, never written here.
+  store = {
+    -- kind = "sqlite", path = "/var/lib/rucat/rucat.db",
+    -- kind = "surreal", url = "http://127.0.0.1:8000", user = "rucat", password_file = "/etc/rucat/password",
+    -- ca_file = "/etc/rucat/ca.pem", -- who signed its certificate, where the system does not know them
+    namespace = "rucat",
+    database = "rucat",
+    connect_time = 15, -- seconds that a start waits for a database that is not there yet
+    poll = 0.25,       -- seconds between two looks at what other replicas have changed
+    resync = 30,       -- seconds between two comparisons of everything, heartbeats among it
+  },
 
   spark = { -- (live)
     -- home = "/opt/spark",                          -- default: SPARK_HOME
@@ -53,6 +73,7 @@ return {
 
   monitor = {
     interval = 10, -- seconds between heartbeats
+    lease = 15,    -- mode remote: seconds after which a replica that is not heard of counts as dead
   },
 
   limits = {

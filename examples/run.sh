@@ -11,6 +11,7 @@
 # SPARK_HOME, when it is set, is the Spark that is used. Exit code 0 only if the answer is right.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/common.sh"
+. "$root/scripts/example.sh"
 
 type=spark keep=false
 while [ $# -gt 0 ]; do
@@ -41,48 +42,11 @@ spark | sail) ;;
 esac
 
 name=example
-server='' work='' answered=false step_began=''
+server='' answered=false
 began=$(now)
-
-# step WORDS: ends the step before with its time, and begins this one.
-step() {
-    [ -z "$step_began" ] || say "    ($(seconds "$step_began"))"
-    step_began=$(now)
-    [ -z "${1:-}" ] || say "==> $1"
-}
-
-# --- processes ---
-
-# ours: the processes that work for this run: their command line, directory or program is of it.
-ours() {
-    local dir pid
-    [ -n "$work" ] || return 0
-    for dir in /proc/[0-9]*; do
-        pid=${dir#/proc/}
-        [ "$pid" != $$ ] || continue
-        if [ "$pid" = "$server" ] || [[ $(readlink "$dir/cwd" 2>/dev/null) == "$work"* ]] ||
-            tr '\0' ' ' 2>/dev/null <"$dir/cmdline" | grep -qF "$work" 2>/dev/null; then
-            # A process that has ended and only waits to be seen is none.
-            case $(sed -n 's/^State:[[:space:]]*//p' "$dir/status" 2>/dev/null) in
-            '' | Z* | X*) ;;
-            *) printf '%s\n' "$pid" ;;
-            esac
-        fi
-    done
-}
-
-# gone SECONDS: waits until none of them is left.
-gone() {
-    local deadline=$(($(now) + $1 * 1000))
-    while [ -n "$(ours)" ]; do
-        [ "$(now)" -lt "$deadline" ] || return 1
-        sleep 0.1
-    done
-}
 
 # stop_server: gracefully, then by force; says what would not go.
 stop_server() {
-    local left
     [ -n "$server" ] || return 0
     kill -TERM "$server" 2>/dev/null || true
     if ! gone 30; then
@@ -90,13 +54,7 @@ stop_server() {
         gone 15 || true
     fi
     wait "$server" 2>/dev/null || true
-    left=$(ours)
-    if [ -n "$left" ]; then
-        say "these processes are left:" >&2
-        # shellcheck disable=SC2086
-        ps -o pid,ppid,args -p "$(echo $left | tr ' ' ',')" >&2 || true
-        return 1
-    fi
+    nothing_left || return 1
     server=''
 }
 
@@ -129,20 +87,7 @@ explain() {
 
 # --- rucat ---
 
-# field NAME: a member of the engine, by rucat get -o json; empty for null.
-field() {
-    "$rucat" get $name -o json | python3 -c '
-import json, sys
-value = json.load(sys.stdin)[sys.argv[1]]
-print("" if value is None else value)' "$1"
-}
-
-free_port() {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
-}
-
 start_server() {
-    local deadline
     port=$(free_port)
     work=$(mktemp -d "${TMPDIR:-/tmp}/rucat-XXXXXX")
     unset RUCAT_TOKEN RUCAT_INSTANCE
@@ -151,12 +96,8 @@ start_server() {
     env -u RUCAT_URL -u RUCAT_CACHE setsid "$rucat" serve --mode embedded \
         --listen "127.0.0.1:$port" --state-dir "$work/state" >"$work/log" 2>&1 </dev/null &
     server=$!
-    deadline=$(($(now) + 15000))
-    until curl -fsS -o "$work/ready" "$RUCAT_URL/readyz" 2>/dev/null; do
-        kill -0 "$server" 2>/dev/null || die "the server ended"
-        [ "$(now)" -lt "$deadline" ] || die "the server is not ready after 15 s"
-        sleep 0.05
-    done
+    servers=("$server")
+    answers "$RUCAT_URL/readyz" "$server" "the server"
 }
 
 create_engine() {
@@ -173,7 +114,6 @@ create_engine() {
 
 # --- the run ---
 
-rucat=$root/build/rucat
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
@@ -210,7 +150,7 @@ create_engine
 
 step "waiting until it runs"
 "$rucat" wait $name --for Running --timeout 180s
-endpoint=$(field endpoint)
+endpoint=$(field $name endpoint)
 [ -n "$endpoint" ] || die "the engine runs, but has no endpoint"
 mapfile -t processes < <(ours)
 say "    endpoint $endpoint, ${#processes[@]} processes: ${processes[*]}"

@@ -1,8 +1,8 @@
-# common.sh - what test.sh and examples/run.sh share: packages, building, the cache of Spark and
-# Sail. Sourced by bash; `root` (the top of the tree) is set here.
+# common.sh - what test.sh and the examples share: packages, building, the cache of Spark, Sail and
+# SurrealDB. Sourced by bash; `root` (the top of the tree) is set here.
 #
-# Everything is found by package name: Debian packages by apt-get, Python packages by pip. Nothing is
-# fetched that is there already.
+# Everything is found by package name: Debian packages by apt-get, Python packages by pip, one of
+# JavaScript by npm. Nothing is fetched that is there already.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${RUCAT_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/rucat}
@@ -59,7 +59,7 @@ first_package() {
 # What is needed to build and to run.
 build_packages() {
     printf '%s\n' cmake ninja-build gcc libc6-dev pkgconf lua5.4 liblua5.4-dev lua-cjson \
-        libuv1-dev libcurl4-openssl-dev libsqlite3-dev zlib1g-dev libjansson-dev libedit-dev uthash-dev \
+        libuv1-dev libcurl4-openssl-dev libsqlite3-dev zlib1g-dev libjansson-dev libcbor-dev libedit-dev uthash-dev \
         libcmocka-dev
     first_package libllhttp-dev node-llhttp
 }
@@ -203,4 +203,58 @@ fetch_schemathesis() {
     fetch_venv schemathesis "schemathesis" 'schemathesis==4.32.*'
     # shellcheck disable=SC2034
     schemathesis=$cache/schemathesis/bin/schemathesis
+}
+
+# Is that a SurrealDB server that runs here?
+is_surreal() {
+    [ -n "$1" ] && "$1" version >/dev/null 2>&1
+}
+
+# fetch_surreal: SurrealDB for the tests and examples; sets surreal to a command. $SURREAL, else
+# `surreal` on PATH, else a packed one beside the tree, else the engine of the npm package
+# @surrealdb/node behind an HTTP of ours (spec/support/surreal_node).
+fetch_surreal() {
+    local packed=$root/../shared/bin/surreal.xz lock
+    surreal=${SURREAL:-$(command -v surreal || true)}
+    if is_surreal "$surreal"; then
+        return 0
+    fi
+    [ -z "${SURREAL:-}" ] || die "$SURREAL (SURREAL) is not a SurrealDB server that runs here"
+    mkdir -p "$cache/surreal"
+    exec {lock}>"$cache/surreal.lock"
+    flock "$lock"
+    surreal=$cache/surreal/surreal
+    if ! is_surreal "$surreal" && [ -e "$packed" ]; then
+        install_packages xz-utils
+        xz -dc "$packed" >"$surreal.new" && chmod +x "$surreal.new" && mv "$surreal.new" "$surreal"
+    fi
+    is_surreal "$surreal" || fetch_surreal_node
+    exec {lock}>&-
+}
+
+# The engine from npm; sets surreal.
+fetch_surreal_node() {
+    local dir=$cache/surreal-node stamp='@surrealdb/node@3.0.3' log=$cache/surreal-node.log began
+    if ! command -v npm >/dev/null; then
+        install_packages nodejs npm
+    fi
+    if [ "$(cat "$dir/.done" 2>/dev/null)" != "$stamp" ]; then
+        say "fetching SurrealDB's engine from npm into $dir (once)"
+        began=$(now)
+        rm -rf "$dir"
+        mkdir -p "$dir"
+        # Its peer, the client library, is not needed: only the native part is loaded.
+        if ! npm install --prefix "$dir" --no-audit --no-fund --ignore-scripts --legacy-peer-deps \
+            "$stamp" >"$log" 2>&1 </dev/null; then
+            tail -n 30 "$log" >&2
+            die "SurrealDB's engine could not be fetched; the whole output is in $log"
+        fi
+        # The engines of other systems are eight times as much as ours.
+        find "$dir/node_modules/@surrealdb/node/dist" -name '*.node' ! -name '*linux*' -delete
+        printf '%s\n' "$stamp" >"$dir/.done"
+        say "fetched SurrealDB's engine in $(seconds "$began")"
+    fi
+    surreal=$root/spec/support/surreal_node/surreal
+    export SPEC_SURREAL_NODE=$dir
+    is_surreal "$surreal" || die "SurrealDB's engine does not run here: $("$surreal" version)"
 }

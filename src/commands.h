@@ -16,6 +16,9 @@ int ruc_cmd_run(int argc, char **argv);
 /* rucat console: the client of the admin socket; argv[0] is "console". */
 int ruc_cmd_console(int argc, char **argv);
 
+/* rucat store copy: from one store to another; argv[0] is "store". */
+int ruc_cmd_store(int argc, char **argv);
+
 /* The commands of the client (lua/rucat/cli.lua): argv[0] is the command. */
 int ruc_cmd_client(int argc, char **argv);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "store/store.h"
 
 static const char usage[] =
     "usage: rucat COMMAND [ARGUMENTS]\n"
@@ -16,21 +17,25 @@ static const char usage[] =
     "  logs       print an engine's log           connect    print an engine's sc:// URL\n"
     "  events     print what happened             top        watch engines and what they take\n"
     "  console    a shell inside the server       try        try a policy on what happened\n"
-    "  completion for bash or zsh\n"
+    "  replicas   list the servers on one store     completion for bash or zsh\n"
+    "  store      copy all from one store to another  schema  print SurrealDB's tables\n"
     "\n"
     "`rucat COMMAND -h` tells more. Client commands talk to --url or RUCAT_URL\n"
     "(default http://127.0.0.1:3000).\n";
 
 static const char serve_usage[] =
-    "usage: rucat serve [-c FILE] [--mode embedded|local] [--listen HOST:PORT]\n"
+    "usage: rucat serve [-c FILE] [--mode embedded|local|remote] [--listen HOST:PORT]\n"
     "                   [--state-dir DIR] [--role server,monitor]\n"
     "\n"
     "  -c, --config FILE    configuration (default etc/rucat.lua beside the program,\n"
     "                       else /etc/rucat/rucat.lua)\n"
     "      --mode MODE      embedded: engines end with the server, nothing is kept\n"
     "                       local: engines live on and are adopted by the next server\n"
+    "                       remote: as local, many servers may share the store\n"
     "      --listen ADDR    HOST:PORT or [IPV6]:PORT; port 0 takes a free one\n"
     "      --state-dir DIR  where engines, logs and the store are kept\n"
+    "      --role ROLES     mode remote: server (REST, console), monitor (reconcile), or\n"
+    "                       both, which is the default\n"
     "\n"
     "SIGTERM and SIGINT end it gracefully, a second one hurries; SIGHUP reloads.\n";
 
@@ -52,6 +57,32 @@ static const char run_usage[] =
     "\n"
     "Runs a Lua script with the standard library and the module `rucat`.\n";
 
+static bool wants_help(int argc, char **argv)
+{
+    return argc > 1 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0);
+}
+
+static const char schema_usage[] =
+    "usage: rucat schema\n"
+    "\n"
+    "Prints the tables that rucat makes in SurrealDB, as SurrealQL. A server makes them\n"
+    "by itself when it starts; this is for reading, and for making them by hand where\n"
+    "its user may not.\n";
+
+static int print_schema(int argc, char **argv)
+{
+    if (wants_help(argc, argv)) {
+        fputs(schema_usage, stdout);
+        return 0;
+    }
+    if (argc > 1) {
+        fprintf(stderr, "rucat: unexpected argument '%s'; try `rucat schema -h`\n", argv[1]);
+        return 2;
+    }
+    fputs(ruc_store_schema(), stdout);
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
 /* Reads the options of serve and check. -1: go on; else the exit code. */
 static int read_flags(int argc, char **argv, ruc_flags_t *flags, bool serve)
 {
@@ -65,7 +96,7 @@ static int read_flags(int argc, char **argv, ruc_flags_t *flags, bool serve)
                                             {"strict", no_argument, NULL, STRICT},
                                             {"try", required_argument, NULL, TRY},
                                             {NULL, 0, NULL, 0}};
-    static const char *const paths[] = {"mode", "listen", NULL, "state_dir"};
+    static const char *const paths[] = {"mode", "listen", "role", "state_dir"};
     const char *help = serve ? serve_usage : check_usage;
     int option;
     while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
@@ -79,11 +110,6 @@ static int read_flags(int argc, char **argv, ruc_flags_t *flags, bool serve)
             flags->strict = true;
         } else if (option == TRY && !serve) {
             flags->try_kind = optarg;
-        } else if (option == ROLE && serve) {
-            if (strcmp(optarg, "server,monitor") != 0 && strcmp(optarg, "monitor,server") != 0) {
-                fprintf(stderr, "rucat: --role %s is not supported in this build\n", optarg);
-                return 2;
-            }
         } else if (option >= MODE && option < STRICT && serve && flags->count < RUC_FLAGS_MAX) {
             flags->keys[flags->count].path = paths[option - MODE];
             flags->keys[flags->count++].text = optarg;
@@ -100,11 +126,6 @@ static int read_flags(int argc, char **argv, ruc_flags_t *flags, bool serve)
     return -1;
 }
 
-static bool wants_help(int argc, char **argv)
-{
-    return argc > 1 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0);
-}
-
 /* Options that all client commands take may come before the command: rucat --url URL list. */
 static bool is_client_option(const char *word)
 {
@@ -115,8 +136,8 @@ static bool is_client_option(const char *word)
 static bool is_client_command(const char *name)
 {
     static const char *const names[] = {
-        "create",  "list",   "get",    "start", "stop",       "restart", "delete", "wait",  "logs",
-        "connect", "reload", "events", "top",   "completion", "try",     "schema", "store", NULL};
+        "create",  "list",   "get",      "start",  "stop", "restart",    "delete", "wait", "logs",
+        "connect", "reload", "replicas", "events", "top",  "completion", "try",    NULL};
     for (const char *const *at = names; *at != NULL; at++) {
         if (strcmp(*at, name) == 0) {
             return true;
@@ -155,6 +176,12 @@ int main(int argc, char **argv)
             return argc < 2 ? 2 : 0;
         }
         return ruc_cmd_run(argc - 1, argv + 1);
+    }
+    if (strcmp(command, "schema") == 0) {
+        return print_schema(argc, argv);
+    }
+    if (strcmp(command, "store") == 0) {
+        return ruc_cmd_store(argc, argv);
     }
     if (strcmp(command, "console") == 0) {
         return ruc_cmd_console(argc, argv);

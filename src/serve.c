@@ -23,9 +23,11 @@
 #include "lua/hold.h"
 #include "lua/job.h"
 #include "lua/monitor.h"
+#include "lua/proxy.h"
 #include "lua/scripts.h"
 #include "lua/state.h"
 #include "proc/orphans.h"
+#include "serve_store.h"
 #include "service.h"
 #include "statedir.h"
 
@@ -45,9 +47,9 @@ typedef struct serve {
     uv_timer_t waiting; /* for the engines, while stopping */
     uv_timer_t alive;   /* tells the service manager that the loop runs */
     uint64_t engines_until;
-    char instance[RUC_UUID_SIZE], listen[300];
-    bool loaded, signals, drained, engines_ended, stopping, finished;
-    int load_rc, exit_code;
+    char instance[RUC_UUID_SIZE], listen[300], peer_url[RUC_REPLICA_URL_SIZE];
+    bool signals, drained, engines_ended, stopping, finished;
+    int exit_code;
     int sockets[RUC_HANDOVER_SOCKETS], socket_count; /* that were handed over */
 } serve_t;
 
@@ -90,6 +92,21 @@ static void store_closed(void *arg, int rc)
         ruc_log(RUC_LOG_STORE, RUC_ERROR, "the store could not be closed cleanly");
         serve->exit_code = 1;
     }
+    ruc_http_client_close(serve->app.client); /* the store may have asked by it until now */
+    serve->app.client = NULL;
+}
+
+static void close_store(serve_t *serve)
+{
+    ruc_app_t *app = &serve->app;
+    ruc_feed_close(app->feed);
+    app->feed = NULL;
+    if (app->store != NULL && ruc_store_close(app->store, store_closed, serve) < 0) {
+        serve->exit_code = 1;
+    } else if (app->store == NULL && app->client != NULL) {
+        ruc_http_client_close(app->client);
+        app->client = NULL;
+    }
 }
 
 static void finish_again(uv_timer_t *timer)
@@ -117,10 +134,9 @@ static void finish(serve_t *serve)
     ruc_monitor_close(app);
     ruc_scripts_close(app->scripts);
     app->scripts = NULL;
-    ruc_http_client_close(app->client);
-    if (ruc_store_close(app->store, store_closed, serve) < 0) {
-        serve->exit_code = 1;
-    }
+    ruc_replicas_close(app->replicas);
+    app->replicas = NULL;
+    close_store(serve);
 }
 
 static void on_drained(void *arg)
@@ -155,8 +171,10 @@ static void stop(serve_t *serve)
     app->closing = true;
     ruc_log(RUC_LOG_MAIN, RUC_INFO, again ? "hurrying" : "stopping");
     tell_manager("STOPPING=1\nSTATUS=stopping");
+    ruc_replicas_leave(app->replicas);
     ruc_hold_end_all();
     ruc_follow_end_all();
+    ruc_proxy_end_all();
     ruc_console_close();
     if (serve->server != NULL && !serve->drained) {
         ruc_http_server_drain(serve->server, again ? 0 : drain_ms, on_drained, serve);
@@ -221,39 +239,6 @@ static ruc_log_format_t log_format(const ruc_config_t *config)
     return strcmp(name, "text") == 0   ? RUC_LOG_TEXT
            : strcmp(name, "json") == 0 ? RUC_LOG_JSON
                                        : RUC_LOG_AUTO;
-}
-
-static void on_loaded(void *arg, int rc)
-{
-    serve_t *serve = arg;
-    serve->loaded = true;
-    serve->load_rc = rc;
-}
-
-static int open_store(serve_t *serve, ruc_why_t *why)
-{
-    ruc_store_config_t config = {.kind = "sqlite", .path = serve->dir.db_path};
-    int rc = ruc_store_open(&serve->loop, &config, &serve->app.store, why);
-    if (rc < 0) {
-        return rc;
-    }
-    size_t max = (size_t)ruc_config_number(&serve->config, "limits.engines");
-    serve->app.table = ruc_table_new(serve->app.store, max);
-    if (serve->app.table == NULL) {
-        return ruc_why_set(why, UV_ENOMEM, "not enough memory");
-    }
-    rc = ruc_table_load(serve->app.table, on_loaded, serve);
-    while (rc == 0 && !serve->loaded) {
-        uv_run(&serve->loop, UV_RUN_ONCE);
-    }
-    rc = rc == 0 ? serve->load_rc : rc;
-    serve->app.keys = ruc_idempotency_new(serve->app.table);
-    if (rc == 0 && serve->app.keys == NULL) {
-        return ruc_why_set(why, UV_ENOMEM, "not enough memory");
-    }
-    return rc < 0 ? ruc_why_set(why, rc, "the engines could not be read from the store: %s",
-                                ruc_err_text(rc))
-                  : 0;
 }
 
 static int open_scripts(serve_t *serve, ruc_why_t *why)
@@ -417,6 +402,43 @@ static int open_watchdog(serve_t *serve, ruc_why_t *why)
     return rc < 0 ? ruc_why_set(why, rc, "%s", uv_strerror(rc)) : 0;
 }
 
+static void replicas_changed(void *arg)
+{
+    ruc_monitor_replicas_changed(arg);
+}
+
+/* Where the others reach us: as configured, else where we listen, by the machine's name where that
+ * is every address. */
+static void find_peer_url(serve_t *serve)
+{
+    char host[256], name[RUC_HOST_NAME_SIZE];
+    int port = 0;
+    const char *url = ruc_config_text(&serve->config, "peer_url");
+    snprintf(serve->peer_url, sizeof serve->peer_url, "%s%s", url == NULL ? "http://" : url,
+             url == NULL ? serve->listen : "");
+    if (url == NULL && ruc_config_address(serve->listen, host, &port) == 0 &&
+        (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0)) {
+        ruc_host_name(name);
+        snprintf(serve->peer_url, sizeof serve->peer_url, "http://%s:%d", name, port);
+    }
+    serve->app.peer_url = serve->peer_url;
+}
+
+static int open_replicas(serve_t *serve, ruc_why_t *why)
+{
+    ruc_app_t *app = &serve->app;
+    find_peer_url(serve);
+    ruc_replicas_config_t config = {
+        .state_dir = serve->dir.path,
+        .instance = app->instance,
+        .url = serve->peer_url,
+        .server = app->server,
+        .monitor = app->monitor,
+        .lease_ms = (int64_t)(ruc_config_number(&serve->config, "monitor.lease") * 1000)};
+    return ruc_replicas_open(&serve->loop, app->store, &config, replicas_changed, app,
+                             &app->replicas, why);
+}
+
 /* Opens everything; what is open is closed by `close_all`, also after a failure in the middle. */
 static int open_all(serve_t *serve, ruc_why_t *why)
 {
@@ -430,10 +452,12 @@ static int open_all(serve_t *serve, ruc_why_t *why)
     if (app->client == NULL) {
         return ruc_why_set(why, UV_ENOMEM, "not enough memory");
     }
-    rc = open_store(serve, why);
+    rc = ruc_serve_open_store(app, serve->dir.db_path, why);
+    rc = rc < 0 ? rc : ruc_serve_recover(app, why);
     rc = rc < 0 ? rc : open_scripts(serve, why);
     ruc_watchdog_rest();
     rc = rc < 0 ? rc : open_server(serve, why);
+    rc = rc < 0 ? rc : open_replicas(serve, why);
     rc = rc < 0 ? rc : ruc_monitor_prepare(app, why);
     rc = rc < 0 ? rc : ruc_monitor_open(app, why);
     rc = rc < 0 ? rc : ruc_console_open(app, serve->handover.console, why);
@@ -454,15 +478,15 @@ static void abandon(serve_t *serve)
     if (app->scripts != NULL) {
         ruc_scripts_close(app->scripts);
     }
-    if (app->client != NULL) {
-        ruc_http_client_close(app->client);
+    if (app->replicas != NULL) {
+        ruc_replicas_leave(app->replicas);
     }
+    ruc_replicas_close(app->replicas);
+    app->replicas = NULL;
     if (serve->server != NULL) {
         ruc_http_server_drain(serve->server, 0, on_drained, serve);
     }
-    if (app->store != NULL && ruc_store_close(app->store, store_closed, serve) < 0) {
-        serve->exit_code = 1;
-    }
+    close_store(serve);
 }
 
 static void close_rest(serve_t *serve)
@@ -484,6 +508,21 @@ static void close_rest(serve_t *serve)
     ruc_metrics_close();
     ruc_config_free(&serve->config);
     ruc_log_close();
+}
+
+/* A process has both roles unless the configuration names some. */
+static bool has_role(const ruc_config_t *config, const char *name)
+{
+    const json_t *roles = ruc_config_value(config, "role");
+    size_t i;
+    json_t *role;
+    json_array_foreach((json_t *)roles, i, role)
+    {
+        if (strcmp(json_string_value(role), name) == 0) {
+            return true;
+        }
+    }
+    return json_array_size(roles) == 0;
 }
 
 int ruc_cmd_serve(const ruc_flags_t *flags)
@@ -511,6 +550,9 @@ int ruc_cmd_serve(const ruc_flags_t *flags)
                             .instance = ruc_id_uuid(serve.instance),
                             .listen = "",
                             .embedded = strcmp(mode, "embedded") == 0,
+                            .server = has_role(&serve.config, "server"),
+                            .monitor = has_role(&serve.config, "monitor"),
+                            .peer_url = "",
                             .lay_flags = ruc_setup_lay_flags,
                             .config_changed = config_changed};
     if (uv_loop_init(&serve.loop) < 0 || ruc_log_open(log_format(&serve.config)) < 0) {

@@ -1,9 +1,11 @@
 /* setup.c - see setup.h. */
 #include "setup.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -140,4 +142,29 @@ int ruc_setup_config(ruc_config_t *config, const ruc_places_t *places, const ruc
         ruc_config_free(config);
     }
     return rc < 0 ? RUC_EINVALID : 0;
+}
+
+int ruc_setup_password(const char *path, char out[RUC_PASSWORD_SIZE], ruc_why_t *why)
+{
+    struct stat info;
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        return ruc_why_set(why, -errno, "store.password_file %s: %s", path, strerror(errno));
+    }
+    bool read = fgets(out, RUC_PASSWORD_SIZE, file) != NULL && !ferror(file);
+    bool open = fstat(fileno(file), &info) == 0 && (info.st_mode & 077) != 0;
+    fclose(file);
+    out[read ? strcspn(out, "\r\n") : 0] = '\0';
+    if (out[0] == '\0' || strlen(out) == RUC_PASSWORD_SIZE - 1) {
+        return ruc_why_set(why, RUC_EINVALID,
+                           "store.password_file %s: its first line must be the password, of 1 to "
+                           "%d bytes",
+                           path, RUC_PASSWORD_SIZE - 2);
+    }
+    if (open) {
+        ruc_log(RUC_LOG_STORE, RUC_WARN,
+                "others may read the password in %s (mode %03o); mode 600 is better", path,
+                (unsigned)info.st_mode & 0777);
+    }
+    return 0;
 }

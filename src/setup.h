@@ -38,4 +38,10 @@ int ruc_setup_config(ruc_config_t *config, const ruc_places_t *places, const ruc
 /* Lays the flags of the command over a configuration again (a reload). */
 void ruc_setup_lay_flags(ruc_config_t *config);
 
+#define RUC_PASSWORD_SIZE 1026
+
+/* The first line of store.password_file, without its newline. 0, or a code and a sentence; a file
+ * that others may read is said in the log. Waits for the disk. */
+int ruc_setup_password(const char *path, char out[RUC_PASSWORD_SIZE], ruc_why_t *why);
+
 #endif

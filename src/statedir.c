@@ -22,6 +22,8 @@
 /* The socket of a driver is PATH/engines/<26>/<epoch, at most 10 digits>/rpc, at most 107 bytes. */
 #define PATH_MOST (107 - (9 + 26 + 1 + 10 + 4))
 
+#define LOCK_TRIES 25 /* of 20 ms */
+
 static int remove_one(const char *path, const struct stat *info, int type, struct FTW *where)
 {
     (void)info;
@@ -171,6 +173,12 @@ static int open_named(ruc_statedir_t *dir, const char *named, ruc_why_t *why)
         return ruc_why_set(why, rc, "state_dir %s: %s", dir->path, strerror(-rc));
     }
     dir->lock = lock_dir(dir->path);
+    /* A server that was just killed may have been about to start a rucat-engine: its child has the
+     * lock, too, until it executes. */
+    for (int tries = 0; dir->lock == -EAGAIN && tries < LOCK_TRIES; tries++) {
+        nanosleep(&(struct timespec){.tv_nsec = 20 * 1000 * 1000}, NULL);
+        dir->lock = lock_dir(dir->path);
+    }
     if (dir->lock == -EAGAIN) {
         return ruc_why_set(why, UV_EBUSY, "state_dir %s is in use by another server", dir->path);
     }

@@ -25,7 +25,7 @@ typedef struct tool {
     int argc;
     char **argv;
     const char *script; /* NULL: the client */
-    bool over;
+    bool over, turning; /* the job is; the loop does */
     int exit_code;
 } tool_t;
 
@@ -33,6 +33,9 @@ static void tool_over(void *arg, ruc_outcome_t outcome, lua_State *co, int n)
 {
     tool_t *tool = arg;
     tool->over = true;
+    if (tool->turning) {
+        uv_stop(&tool->loop); /* it would sleep through this turn where a timer ended the job */
+    }
     if (outcome == RUC_JOB_CANCELLED && ruc_tty_interrupted() > 0) {
         tool->exit_code = 128 + ruc_tty_interrupted(); /* as a shell tells of a signal */
     } else if (outcome != RUC_JOB_OK) {
@@ -117,8 +120,10 @@ static int run(tool_t *tool)
         fprintf(stderr, "rucat: %s\n", ruc_err_text(rc));
         return 1;
     }
+    tool->turning = true;
     while (!tool->over && uv_run(&tool->loop, UV_RUN_ONCE) != 0) {
     }
+    tool->turning = false;
     if (!tool->over) {
         fprintf(stderr, "rucat: %s waits for something that never comes\n", what);
         return 1;

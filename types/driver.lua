@@ -44,9 +44,10 @@ function rucat.driver.forget(id) end
 ---The directories of an engine and of one of its starts.
 ---@param id string
 ---@param epoch integer
+---@param base string? the state directory; default: our own
 ---@return string data
 ---@return string run
-function rucat.driver.dirs(id, epoch) end
+function rucat.driver.dirs(id, epoch, base) end
 
 ---A port of 127.0.0.1 that is free.
 ---@return integer? port
@@ -85,11 +86,13 @@ function rucat.driver.spawn(fn, ...) end
 
 ---Waits. Removes the run directories of old epochs.
 ---@param id string
-function rucat.driver.prune(id) end
+---@param base string? the state directory; default: our own
+function rucat.driver.prune(id, base) end
 
 ---Waits. Removes all that an engine had.
 ---@param id string
-function rucat.driver.remove(id) end
+---@param base string? the state directory; default: our own
+function rucat.driver.remove(id, base) end
 
 ---Counts an automatic restart.
 function rucat.driver.count_restart() end
@@ -102,3 +105,10 @@ function rucat.driver.count_start(seconds) end
 ---@param what string
 ---@param seconds rucat.Seconds
 function rucat.driver.count_own(what, seconds) end
+
+---Ends drivers in our own state directory whose epoch is over: others have gone on without this replica.
+---@param id string? of one engine; default: of all
+function rucat.driver.sweep(id) end
+
+---Counts an engine that was taken over from a replica whose lease was over.
+function rucat.driver.count_takeover() end

@@ -42,6 +42,7 @@
 ---@field next_start_at string? RFC 3339, while a start is due
 ---@field exit { code: integer?, signal: string?, oom: boolean? } how the last driver ended
 ---@field owner string
+---@field keeper string mode remote: the id of the replica that reconciles it; else ""
 ---@field idle_timeout rucat.Seconds?
 ---@field ttl rucat.Seconds?
 ---@field created_at string RFC 3339

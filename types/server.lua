@@ -4,8 +4,9 @@
 ---@class rucat.server
 rucat.server = {}
 
----What this server is: its id, where it listens, its mode and version, the processors of this machine.
----@return { cpus: integer, instance: string, listen: string, mode: "embedded"|"local"|"remote", version: string }
+---What this server is: its id, where it listens, its mode and version, the processors of this machine,
+---the roles of this process; in mode remote also which replica it is.
+---@return { cpus: integer, instance: string, listen: string, mode: "embedded"|"local"|"remote", version: string, roles: string[], replica: string? }
 function rucat.server.info() end
 
 ---Can it serve: is the store reachable, is it not stopping?

@@ -12,6 +12,15 @@ rucat.store.engines = {}
 ---@return rucat.Engine? engine nil: there is none
 function rucat.store.engines.get(id) end
 
+---The same; where the store is shared with other servers (mode remote) and there is no such engine
+---here, the store is asked, for another server may have made it just now. Waits then.
+---@async
+---@param id string its id or its name
+---@return rucat.Engine? engine nil: there is none
+---@return string? message
+---@return rucat.Code? code "NOTFOUND", "STORE", "UNSURE"
+function rucat.store.engines.fetch(id) end
+
 ---@class rucat.store.Filter
 ---@field state? "Pending"|"Running"|"Stopped"
 ---@field type? string

@@ -328,6 +328,23 @@ function linked(text, gone) {
   document.body.classList.toggle("stale", gone);
 }
 
+// The server may be there while its store is not: what it says of engines may be old then.
+const LOOK_MS = 5000;
+let storeAway = false;
+async function lookAtStore() {
+  try {
+    const answer = await fetch("/readyz");
+    const why = answer.ok ? "" : await answer.text();
+    if (!answer.ok) {
+      linked("The server is not ready, what is shown may be old: " + why, true);
+    } else if (storeAway) {
+      await load();
+      linked("live", false);
+    }
+    storeAway = !answer.ok;
+  } catch { /* the server is gone: the stream of events says so */ }
+}
+
 function follow() {
   const source = new EventSource("/v1/events");
   const happened = (message) => {
@@ -362,4 +379,5 @@ $("#details").addEventListener("close", () => {
   if (open) open.stop.abort();
   open = null;
 });
+setInterval(() => { if (!document.hidden) lookAtStore(); }, LOOK_MS);
 follow();

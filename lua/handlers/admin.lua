@@ -31,6 +31,15 @@ return {
     return rucat.http.problem(422, table.concat(failed.errors, "\n"), errors)
   end },
 
+  ["GET /v1/admin/replicas"] = api.route { summary = "The servers that share this store, and their leases",
+    answers = { [200] = "Object" }, handle = function(req)
+    local status, body, headers = allowed(req)
+    if status then
+      return status, body, headers
+    end
+    return 200, { shared = rucat.replica.shared(), replicas = rucat.replica.list() }
+  end },
+
   ["GET /v1/admin/scripts"] = api.route { summary = "Which scripts serve, and the last error",
     answers = { [200] = "Object" }, handle = function(req)
     local status, body, headers = allowed(req)

@@ -104,6 +104,13 @@ local function create(req)
   if not engine then
     if key then
       rucat.store.keys.release(key.key)
+      if code == "EXISTS" then -- by the same request to another replica?
+        local _, again, made, location = claim(req)
+        if again == 201 then
+          return again, made, location
+        end
+        rucat.store.keys.release(key.key)
+      end
     end
     return api.store_problem(why, code)
   end
@@ -152,7 +159,8 @@ local function verb(name, summary, ...)
   local needed = { ... }
   return api.route {
     summary = summary,
-    query = { wait = validate.wait() },
+    query = { wait = validate.wait(), force = (name == "stop" or name == "delete") and validate.one_of("true", "false")
+      or nil },
     headers = { "If-Match" },
     answers = { [202] = "Engine" },
     handle = function(req, query)
@@ -168,7 +176,8 @@ local function verb(name, summary, ...)
         return status, body, headers
       end
       local only = req.headers["if-match"] and engine.rev or nil -- also when somebody is faster now
-      local after, why, code = engines.verb(engine.id, name, req.user.name, only, api.asked(req, engine))
+      local ask = query.force == "true" and "force-" .. name or name
+      local after, why, code = engines.verb(engine.id, ask, req.user.name, only, api.asked(req, engine))
       if not after and only and code == "CONFLICT" then
         return problem(412, "the engine was changed meanwhile")
       elseif not after then
@@ -187,7 +196,10 @@ local function logs(req, query)
   if not engine then
     return status, body, headers
   end
-  if query.follow == "true" then
+  local status_there, there, headers_there = api.elsewhere(req, engine)
+  if status_there then
+    return status_there, there, headers_there
+  elseif query.follow == "true" then
     return 200, rucat.store.follow { logs = engine.id, lines = query.tail or -1 }
   end
   local text, why, code = engines.logs(engine.id, query.tail or -1)

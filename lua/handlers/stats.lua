@@ -18,11 +18,41 @@ local function of_one(req)
   if not engine then
     return status, body, headers
   end
+  local there, answer, extra = api.elsewhere(req, engine)
+  if there then
+    return there, answer, extra
+  end
   local usages, why = rucat.store.engines.usage { engine.id }
   if not usages then
     return rucat.http.problem(503, why)
   end
   return 200, show(engine, usages[engine.id])
+end
+
+-- What other replicas know of engines of this page that are not here: each is asked once, for the same
+-- page. Who does not answer in time is done without.
+local function ask_others(req, seen, stats)
+  local urls = {}
+  for i, engine in ipairs(seen) do
+    local url = rucat.replica.route(engine)
+    if url and url ~= "" then
+      urls[url] = urls[url] or {}
+      urls[url][engine.id] = i
+    end
+  end
+  local query = req.path .. "?" .. (req.query.limit and "limit=" .. req.query.limit .. "&" or "")
+    .. (req.query.cursor and "cursor=" .. req.query.cursor or "")
+  for url, places in pairs(urls) do
+    local answer = rucat.http.request { url = url .. query, timeout = 3, headers = {
+      ["x-rucat-hop"] = rucat.replica.id(), ["x-request-id"] = req.id,
+      authorization = req.headers.authorization, ["x-rucat-token"] = req.headers["x-rucat-token"] } }
+    local page = answer and answer.status == 200 and rucat.json.decode(answer.body)
+    for _, line in ipairs(type(page) == "table" and page.stats or {}) do
+      if places[line.id] then
+        stats[places[line.id]] = line
+      end
+    end
+  end
 end
 
 -- One page of engines, as GET /v1/engines gives them; /proc is read once for all of them.
@@ -45,6 +75,9 @@ local function of_all(req, query)
   local stats = rucat.json.array()
   for i, engine in ipairs(seen) do
     stats[i] = show(engine, usages[engine.id])
+  end
+  if rucat.replica.shared() and not req.headers["x-rucat-hop"] then
+    ask_others(req, seen, stats)
   end
   return 200, { stats = stats, next_cursor = more and cursor or rucat.json.null }
 end

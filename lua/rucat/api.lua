@@ -3,6 +3,7 @@
 
 local problem = rucat.http.problem
 local find, allow = rucat.store.engines.get, rucat.policy.allow -- asked by every request
+local fetch = rucat.store.engines.fetch
 local validate = require("rucat.validate")
 local api = {}
 
@@ -10,13 +11,33 @@ local api = {}
 function api.engine(req, verb)
   local engine = find(req.params.id)
   if not engine then
-    return nil, problem(404, "there is no such engine")
+    local why, code
+    engine, why, code = fetch(req.params.id)
+    if not engine and code and code ~= "NOTFOUND" then
+      return nil, api.store_problem(why, code)
+    elseif not engine then
+      return nil, problem(404, "there is no such engine")
+    end
   end
   local ok, status, body, headers = allow(req.user, verb, engine)
   if not ok then
     return nil, status, body, headers
   end
   return engine
+end
+
+-- What an engine has written is on the host where its driver runs. Nothing when that is here; else what
+-- to answer: what a replica there says, asked with this same request, or a problem.
+function api.elsewhere(req, engine)
+  local url, why = rucat.replica.route(engine)
+  if not url then
+    return problem(503, why)
+  elseif url == "" then
+    return
+  elseif req.headers["x-rucat-hop"] then -- one hop only: whoever asked knows another state of things
+    return problem(502, "the replica that was asked does not have it either")
+  end
+  return 200, rucat.replica.forward(engine)
 end
 
 -- What the event of a request carries, so that `rucat try` can ask an auth policy again.
@@ -59,7 +80,7 @@ end
 -- What the store's refusals mean to a client.
 local statuses = {
   NOTFOUND = 404, EXISTS = 409, REFUSED = 409, CONFLICT = 409, FULL = 429, INVALID = 422,
-  STORE = 503, CLOSED = 503,
+  STORE = 503, CLOSED = 503, UNSURE = 503,
 }
 
 function api.store_problem(why, code)

@@ -36,9 +36,10 @@ local function without_nulls(value)
   return copy
 end
 
--- Makes the context for a start of `engine` as `epoch`. May raise (no free port).
-return function(engine, epoch, instance)
-  local data, run = driver.dirs(engine.id, epoch)
+-- Makes the context for a start of `engine` as `epoch`, in state directory `base` (nil: our own). May
+-- raise (no free port).
+return function(engine, epoch, instance, base)
+  local data, run = driver.dirs(engine.id, epoch, base)
   local info = server.info()
   local config = {
     spark = without_nulls(server.config("spark")),

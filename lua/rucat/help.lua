@@ -69,6 +69,8 @@ rucat: the primitives that scripts have, and rucat.version. help("rucat.timer") 
   rucat.json     strict JSON                    rucat.tcp      does something listen there
   rucat.log      lines for the log              rucat.timer    waiting, now and then
   rucat.metrics  numbers for Prometheus         rucat.state    values that outlive calls
+  rucat.replica  the servers on one store
+  rucat.surreal  questions to SurrealDB (mode remote)
 Wrong use raises; the world's failures return nil, message, code.]==],
 
   ["rucat.clock"] = [==[
@@ -114,8 +116,16 @@ rucat.process.spawn{argv=, env=, cwd=, input=, stdout=, stderr=, keep=} -> p; ni
   p:wait([seconds]) -> {code=, signal=}; nil, message, code. Waits
   p:kill([signal])  p:pid()  p:output() -> out, err  p:close()]==],
 
+  ["rucat.replica"] = [==[
+rucat.replica.shared() -> true where other servers may share the store
+rucat.replica.id() -> the id of this one; "" where there is only one
+rucat.replica.list() -> {id=, name=, url=, host=, roles=, version=, engines=, alive=, left=, self=} of each
+rucat.replica.route(engine) -> "" when what it has written is on this host, else the url of who has it;
+  nil, message, code when nobody that is alive has
+rucat.replica.forward(engine)   for handlers: an answer that the replica of route() gives]==],
+
   ["rucat.server"] = [==[
-rucat.server.info() -> {cpus=, instance=, listen=, mode=, version=}
+rucat.server.info() -> {cpus=, instance=, listen=, mode=, version=, roles=, replica=}
 rucat.server.ready() -> true; false, why
 rucat.server.scripts() -> generation, files, last error
 rucat.server.reload() -> what changed; nil, what is wrong. Waits
@@ -135,6 +145,7 @@ rucat.state.usage() -> {keys=, bytes=}]==],
 
   ["rucat.store"] = [==[
 rucat.store.engines.get(name or id) -> a view of the engine as it is now, or nil
+rucat.store.engines.fetch(name or id) -> the same; asks a shared store where there is none here. Waits
 rucat.store.engines.list{state=, type=, platform=, name=, label=, after=, limit=} -> views, more
 rucat.store.engines.create(engine [, by]) -> view; nil, message, code. Waits
 rucat.store.engines.verb(id, verb [, by]) -> view; nil, message, code. Waits. start, stop, restart,
@@ -149,6 +160,20 @@ rucat.store.follow{logs= or events=, ...}   for handlers: an answer that goes on
 rucat.store.keys.claim(key, body)   for handlers: Idempotency-Key
 rucat.store.keys.settle(key, id)    the key made that engine
 rucat.store.keys.release(key)       it made none]==],
+
+  ["rucat.surreal"] = [==[
+rucat.surreal.query(sql [, vars [, {timeout=, again=}]]) -> {{status="OK", result=} or {status="ERR", error=},
+  ...}; nil, message, code. Waits. One for each statement; mode remote
+rucat.surreal.record(table, id) -> a record id: r.table, r.id
+rucat.surreal.table(name) -> a table's name as a value
+rucat.surreal.datetime(seconds or text [, nanoseconds]) -> t.seconds, t.nanoseconds, t.time
+rucat.surreal.duration(seconds or text [, nanoseconds]) -> the same fields
+rucat.surreal.decimal(text) -> a decimal number
+rucat.surreal.uuid(text) -> a uuid
+rucat.surreal.bytes(data) -> bytes; a Lua string is text
+rucat.surreal.set(list) -> s.values
+rucat.surreal.range(first, last [, {first_included=, last_included=}]) -> r.first, r.last, ...
+rucat.surreal.none   SurrealDB's NONE; all these values: v.kind, tostring(v)]==],
 
   ["rucat.tcp"] = [==[
 rucat.tcp.connect(host, port [, seconds]) -> true; nil, message, code. Waits

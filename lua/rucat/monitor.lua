@@ -1,6 +1,7 @@
 -- monitor.lua: reconcile. Compares what is wanted of an engine with what is seen of its driver and
--- acts: start, stop, restart, health. It is level-triggered: every look starts from the record and
--- from what is seen now, so that it does not matter what was missed, nor who died in between.
+-- acts: start, stop, restart; vitals.lua looks after those that run. It is level-triggered: every look
+-- starts from the record and from what is seen now, so that it does not matter what was missed, nor who
+-- died in between.
 --
 -- The order is always: write the intent, then act, then record. A step does at most one of these and
 -- says whether to look again at once, or in how many seconds.
@@ -9,33 +10,18 @@ local engines, driver, policy, clock = rucat.store.engines, rucat.driver, rucat.
 local null = rucat.json.null
 local context = require("rucat.context")
 local decide = require("rucat.decide")
-local moments = require("rucat.moments")
+local keeper = require("rucat.keeper")
+local minds = require("rucat.minds")
 local turns = require("rucat.turns")
+local vitals = require("rucat.vitals")
+local writing = require("rucat.writing")
+
+local mind, during = minds.of, minds.during
+local write, stopped, copy, words_of = writing.write, writing.stopped, writing.copy, writing.words_of
+local age, outlived = vitals.age, vitals.outlived
 
 local HISTORY_MAX = 32
 local AGAIN = 0
-local MESSAGE_MAX = 8192 -- bytes
-
--- Per engine: busy and again (one look at a time), probing, failures, next_probe and next_idle (when
--- to ask again), used (when somebody used it last; these three on the monotonic clock), started (the
--- epoch that this server started), answer, shipped and answer_epoch (the restart policy's, until
--- it is written), when (its times on the monotonic clock), counted (how long nobody has used it was
--- counted before), sockets and sockets_epoch (what listened on its port when it was asked first), slow
--- (its last probe was).
-local memory = {}
-
-local function mind(id)
-  local m = memory[id]
-  if not m then
-    -- An engine that was there before this server: its first probe comes some time within the interval,
-    -- so that those of a thousand that are adopted together are spread.
-    local now, interval = clock.monotonic(), decide.health_numbers()
-    m = { failures = 0, next_probe = now + math.random() * math.min(interval, 10), next_idle = now, used = now,
-      when = moments.new() }
-    memory[id] = m
-  end
-  return m
-end
 
 local cpus = rucat.server.info().cpus
 
@@ -45,65 +31,7 @@ local function most_starts()
   return most > 0 and most or math.max(4, 2 * cpus)
 end
 
-local function most_probes()
-  return math.max(1, rucat.server.config("limits").probes)
-end
-
-local function look_again(id)
-  driver.put(id, 0)
-end
-
--- Those that took long to answer the last time have turns of their own: a hundred that hang keep
--- nobody waiting who answers.
-local starts, probes, slow_probes = turns.new(most_starts, look_again), turns.new(most_probes, look_again),
-  turns.new(most_probes, look_again)
-local SLOW = 1 -- seconds
-
--- Sets m[field] as long as what is returned is not closed: also when the job is ended in the middle.
-local function during(m, field)
-  m[field] = true
-  return setmetatable({}, { __close = function() m[field] = false end })
-end
-
--- In so many seconds from now; at a whole second where that is long enough, so that what is to be done
--- for many engines wakes the server once and not for each.
-local function later(seconds)
-  local at = clock.monotonic() + seconds
-  return seconds >= 2 and math.floor(at) or at
-end
-
--- What a script has to say, as a record can hold it.
-local function words_of(value)
-  return (tostring(value):sub(1, MESSAGE_MAX):gsub("\0", "?"))
-end
-
--- A plain table of what clients see of an engine, for policies.
-local function copy(e)
-  local engine = {}
-  for name, value in pairs(e) do engine[name] = value end
-  return engine
-end
-
--- ---- writing ----
-
--- Writes changes on the record as it was seen. Nil when somebody else was faster (their change has
--- put the engine on the agenda again) or the store did not take it (it is looked at again soon).
-local function write(e, changes, note)
-  local after, why, code = engines.change(e, changes, note)
-  if not after and code ~= "CONFLICT" and code ~= "NOTFOUND" then
-    rucat.log.error("engine %s: %s was not written: %s", e.name, changes.reason or "a change", why)
-    driver.put(e.id, 1)
-  end
-  return after
-end
-
-local function stopped(reason, message)
-  return {
-    state = "Stopped", desired = "Stopped", reason = reason, message = message or "",
-    health = "unknown", endpoint = null, ui = null, next_start_at = null, ending = "",
-    stopped_at = clock.text(),
-  }
-end
+local starts = turns.new(most_starts, function(id) driver.put(id, 0) end)
 
 -- ---- starting ----
 
@@ -134,8 +62,8 @@ local function complete(plan, ctx)
 end
 
 -- The plan for that epoch, or nil, reason, message.
-local function submit(e, epoch, instance)
-  local fine, ctx = pcall(context, e, epoch, instance)
+local function submit(e, epoch, instance, base)
+  local fine, ctx = pcall(context, e, epoch, instance, base)
   if not fine then
     return nil, "StartFailed", words_of(ctx)
   end
@@ -160,7 +88,8 @@ end
 local ended_by_itself
 
 -- Writes the intent to start `epoch` and starts its driver. A record in Pending without a driver is
--- an intent that was not carried out: the same epoch is started again.
+-- an intent that was not carried out: the same epoch is started again. Where another replica had
+-- that intent it may be about to carry it out: then it is the next epoch, never the same.
 local function begin(e, automatic)
   if not starts:take(e.id) then
     local waits = ("waits for its turn: %d other%s starting (limits.starts)"):format(starts.count,
@@ -170,10 +99,12 @@ local function begin(e, automatic)
     end
     return
   end
-  local anew = e.state == "Pending" and e.instance ~= ""
-  local epoch = e.state == "Pending" and e.epoch or math.max(e.wanted_epoch, e.epoch + 1)
+  local meant = e.state == "Pending" and e.instance ~= ""
+  local anew = meant and keeper.meant_here(e)
+  local epoch = (anew or e.state == "Pending" and not meant) and e.epoch or math.max(e.wanted_epoch, e.epoch + 1)
   local instance = anew and e.instance or clock.uuid()
-  local plan, told, message = submit(e, epoch, instance)
+  local base = keeper.base(e)
+  local plan, told, message = submit(e, epoch, instance, base)
   if not plan then
     local changes = stopped(told, message)
     changes.wanted_epoch = e.epoch
@@ -186,6 +117,7 @@ local function begin(e, automatic)
       ui = null, started_at = null, stopped_at = null, next_start_at = null, epoch = epoch,
       wanted_epoch = epoch, instance = instance, driver = tostring(plan.driver), ending = "",
       plan = told, restarts = automatic and e.restarts + 1 or e.restarts,
+      place = plan.driver == "process" and keeper.place(base) or {},
     })
     if not e then
       return
@@ -203,7 +135,7 @@ local function begin(e, automatic)
   elseif not ok then
     ended_by_itself(e, { exit = {}, tail = "", why = why })
   end
-  driver.prune(e.id)
+  driver.prune(e.id, base)
 end
 
 -- "sc://127.0.0.1:%d" and a port
@@ -401,6 +333,12 @@ local function ended(e, seen)
   end
 end
 
+-- Its keeper is back, or another one of its host: it is not lost any more.
+local function found_again(e)
+  local running = e.state == "Running"
+  return write(e, { reason = running and "Ready" or "Starting", message = "" })
+end
+
 local function ask_to_end(e, seen)
   if seen.kill_incomplete and e.reason ~= "KillIncomplete" then
     write(e, { reason = "KillIncomplete", message = "its processes cannot be killed; rucat goes on trying" })
@@ -414,213 +352,7 @@ local function ask_to_end(e, seen)
   end
 end
 
--- ---- health ----
-
-local function act_on_unhealthy(e, why)
-  local action = decide.unhealthy(e, copy(e), why)
-  local note = { kind = "policy", reason = "Unhealthy", message = action .. ": " .. why }
-  if action == "restart" then
-    e = write(e, { ending = "Unhealthy", reason = "Stopping", message = why }, note)
-  elseif action == "stop" then
-    e = write(e, { desired = "Stopped", wanted_epoch = e.epoch, ending = "Unhealthy",
-      reason = "Stopping", message = why }, note)
-  end
-  if e and action ~= "ignore" then
-    driver.stop(e.id)
-  end
-end
-
--- The port of an endpoint on this machine.
-local function own_port(endpoint)
-  local host, port = (endpoint or ""):match("^%a+://%[?([^/%]]-)%]?:(%d+)")
-  return (host == "127.0.0.1" or host == "localhost" or host == "::1") and math.tointeger(tonumber(port)) or nil
-end
-
--- Has somebody else taken the port of its endpoint? Asked only when the socket there is not the one
--- that was there when it was asked first in this epoch. True; or false and who.
-local function has_its_port(e, m, seen)
-  local port = e.driver == "process" and seen.pid and own_port(e.endpoint)
-  local sockets = port and driver.listeners(port)
-  if not sockets or sockets == "" or m.sockets == sockets and m.sockets_epoch == e.epoch then
-    return true -- whether one accepts there is what the policy asks
-  end
-  if m.sockets_epoch == e.epoch then
-    local ours, who = driver.owner(port, seen.pid, e.instance)
-    if ours == false then
-      return false, ("port %d is not its own any more: %s listens there"):format(port, who)
-    end
-  end
-  m.sockets, m.sockets_epoch = sockets, e.epoch
-  return true
-end
-
--- Asks the engine how it is. A job of its own: a slow probe delays nobody else.
-local function probe_once(id, m, interval, timeout, failures)
-  local e = engines.get(id)
-  local ok, why = false, "no heartbeat of rucat-engine"
-  local seen = e and driver.seen(id)
-  if seen and (not seen.beat_age or seen.beat_age <= 3 * (e.plan.beat or 10) + 1) then
-    ok, why = has_its_port(e, m, seen)
-    if ok then
-      ok, why = decide.probe(e, copy(e), timeout)
-    end
-  end
-  local now = engines.get(id)
-  if not now or not e or now.state ~= "Running" or now.epoch ~= e.epoch or now.ending ~= "" then
-    return
-  end
-  if ok then
-    m.failures = 0
-    if now.health ~= "healthy" then
-      write(now, { health = "healthy", message = "" })
-    end
-    return
-  end
-  m.failures = m.failures + 1
-  if m.failures < failures then
-    return
-  end
-  why = why ~= nil and words_of(why) or "the probe said no"
-  if now.health ~= "unhealthy" then
-    now = write(now, { health = "unhealthy", message = why })
-  end
-  if now then
-    act_on_unhealthy(now, why)
-  end
-end
-
-local function give_probe(id)
-  probes:give(id)
-  slow_probes:give(id)
-end
-
-local function probe(id)
-  local m = mind(id)
-  local probing <close> = during(m, "probing") -- luacheck: ignore
-  local turn <close> = setmetatable({}, { __close = function() give_probe(id) end }) -- luacheck: ignore
-  local began = clock.monotonic()
-  local interval, timeout, failures = decide.health_numbers()
-  local fine, why = pcall(probe_once, id, m, interval, timeout, failures)
-  if not fine then
-    rucat.log.error("probing engine %s failed: %s", id, words_of(why))
-  end
-  m.slow = clock.monotonic() - began >= SLOW
-  m.next_probe = later(interval)
-  m.probing = false
-  look_again(id)
-end
-
--- ---- idle, and time to live ----
-
--- Seconds since somebody asked for the start.
-local function age(e)
-  return math.max(0, mind(e.id).when:since(e.asked_at or e.created_at))
-end
-
--- Who uses it: as its template says, else how many connections there are to its port. Where nobody
--- can tell it counts as used.
-local function activity_of(e, m)
-  local activity = decide.activity(e, copy(e), 10)
-  if not activity then
-    local port = own_port(e.endpoint)
-    activity = { streams = port and rucat.tcp.connections(port) or 1 }
-  end
-  local now = clock.monotonic()
-  local idle_for = activity.idle_for or now - m.used
-  if m.counted then -- it grows as time goes by, no faster: whoever says more goes by a clock that was set
-    idle_for = math.min(idle_for, now - m.used)
-  end
-  m.counted = m.counted or activity.idle_for ~= nil
-  m.used = activity.streams > 0 and now or now - idle_for
-  return { streams = activity.streams, idle_for = idle_for, age = age(e) }
-end
-
--- Asks the idle policy, and stops the engine if it says so.
-local function idle_once(id, m)
-  local e = engines.get(id)
-  if not e or e.state ~= "Running" or e.ending ~= "" or e.desired ~= "Running" then
-    return
-  end
-  local activity = activity_of(e, m)
-  m.idle_for = activity.idle_for
-  local action, why, reason = decide.idle(e, copy(e), activity)
-  local now = engines.get(id)
-  if action ~= "stop" or not now or now.state ~= "Running" or now.epoch ~= e.epoch or now.ending ~= ""
-    or now.desired ~= "Running" or now.wanted_epoch ~= e.wanted_epoch then
-    return
-  end
-  why = why ~= nil and words_of(why) or ""
-  if write(now, { desired = "Stopped", wanted_epoch = now.epoch, ending = reason, reason = "Stopping",
-    message = why }, { kind = "policy", reason = reason, message = why }) then
-    driver.stop(id)
-  end
-end
-
--- When to ask again: in time for what the engine was given, and now and then.
-local function idle_interval(e, m)
-  local wait = math.min(60, 6 * rucat.server.config("monitor").interval)
-  if e.idle_timeout then
-    wait = math.min(wait, math.max(0.5, e.idle_timeout - (m.idle_for or 0)))
-  end
-  return e.ttl and math.min(wait, math.max(0.05, e.ttl - age(e))) or wait
-end
-
-local function ask_idle(id)
-  local m = mind(id)
-  local asking <close> = during(m, "asking") -- luacheck: ignore
-  local fine, why = pcall(idle_once, id, m)
-  if not fine then
-    rucat.log.error("asking who uses engine %s failed: %s", id, words_of(why))
-  end
-  local e = engines.get(id)
-  m.next_idle = later(e and idle_interval(e, m) or 60)
-  m.asking = false
-  look_again(id)
-end
-
--- An engine that is to be started again, or comes up slowly: only its time to live counts.
-local function outlived(e)
-  if not e.ttl then
-    return false
-  end
-  local action, why, reason = decide.idle(e, copy(e), { streams = 0, idle_for = 0, age = age(e) })
-  if action ~= "stop" then
-    return false
-  end
-  why = why ~= nil and words_of(why) or ""
-  local note = { kind = "policy", reason = reason, message = why }
-  if e.state == "Stopped" then
-    local changes = stopped(reason, why)
-    changes.stopped_at, changes.wanted_epoch = nil, e.epoch
-    write(e, changes, note)
-  else
-    write(e, { desired = "Stopped", wanted_epoch = e.epoch, ending = reason, message = why }, note)
-  end
-  return true
-end
-
 -- ---- one look ----
-
--- A probe's own connection would look like somebody's use: one after the other.
-local function look_running(e)
-  local m = mind(e.id)
-  local now = clock.monotonic()
-  if m.probing or m.asking then
-    return -- they look again when they are done
-  end
-  if m.next_probe <= now then
-    m.probing = (m.slow and slow_probes or probes):take(e.id)
-    if m.probing and not driver.spawn(probe, e.id) then
-      m.probing = false
-      return 1 -- too many jobs just now
-    end
-    return
-  end
-  if m.next_idle <= now then
-    return not driver.spawn(ask_idle, e.id) and 1 or nil
-  end
-  return math.min(m.next_probe, m.next_idle) - now
-end
 
 -- A record that says there is a driver, Pending or Running.
 local function look_live(e)
@@ -655,8 +387,10 @@ local function look_live(e)
     return 1
   elseif seen.phase == "ready" and e.state == "Pending" then
     return came_up(e, seen) and AGAIN
+  elseif e.reason == "HostLost" and e.driver == "process" then
+    return found_again(e) and AGAIN
   elseif e.state == "Running" and seen.phase == "ready" then
-    return look_running(e)
+    return vitals.look(e)
   elseif seen.phase == "starting" and e.ttl then
     return outlived(e) and AGAIN or math.max(0.05, e.ttl - age(e))
   end
@@ -667,7 +401,7 @@ local function look_stopped(e)
     driver.forget(e.id)
   end
   if e.desired == "Deleted" then
-    local ok, why = driver.remove(e.id)
+    local ok, why = driver.remove(e.id, keeper.files(e))
     if not ok then
       rucat.log.error("engine %s: its files cannot be removed: %s", e.name, why)
     end
@@ -699,8 +433,14 @@ local function look(id)
   if not e then
     driver.forget(id)
     decide.forget(id)
-    memory[id] = nil
+    keeper.gone(id)
+    minds.forget(id)
     return
+  end
+  local may, wait = keeper.look(e)
+  if not may then
+    minds.fade(id)
+    return wait
   end
   place_times(e)
   if e.state == "Stopped" then
@@ -720,11 +460,11 @@ local function attend(id)
   local busy <close> = during(m, "busy") -- luacheck: ignore
   local fine, wait = pcall(look, id)
   local e = engines.get(id)
-  if not m.again and (not e or e.state ~= "Pending") then
+  if not m.again and (not e or e.state ~= "Pending" or not keeper.ours(e)) then
     starts:give(id) -- it is up, has ended, or did not want its turn any more
   end
   if not m.probing then
-    give_probe(id)
+    vitals.give(id)
   end
   if not fine then
     rucat.log.error("reconciling engine %s failed: %s", id, words_of(wait))

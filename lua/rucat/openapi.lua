@@ -29,7 +29,7 @@ local schemas = {
       epoch = integer, rev = integer, restarts = integer, next_start_at = time,
       exit = { type = "object", properties = {
         code = nullable("integer"), signal = nullable("string"), oom = nullable("boolean") } },
-      owner = text, app = nullable("object"), env = { type = "object", additionalProperties = text },
+      owner = text, keeper = text, app = nullable("object"), env = { type = "object", additionalProperties = text },
       idle_timeout = nullable("number"), ttl = nullable("number"),
       created_at = { type = "string", format = "date-time" }, started_at = time, stopped_at = time,
       heartbeat_at = time,

@@ -337,6 +337,25 @@ describe("with the shipped restart policy, an engine", function()
     s:stop()
   end)
 
+  it("of platform external has no rucat-engine, and so no heartbeat of one to miss", function()
+    local quick <close> = support.start({ config = { monitor = { interval = 0.1 } }, scripts = {
+      ["policies/health.lua"] = [[
+        return { interval = 0.2, timeout = 2, failures = 1, probe = function(engine)
+          return true, rucat.state.incr("asked")
+        end, unhealthy = function() return "ignore" end }]],
+      ["handlers/asked.lua"] = 'return { ["GET /v1/asked"] = function() return 200, rucat.state.get("asked") or 0 end }',
+    } })
+    quick:create({ name = "ext", type = "db", platform = "external", endpoint = "tcp://127.0.0.1:1" })
+    quick:until_state("ext", "Running")
+    -- three beats and a second are over, and it was asked since
+    local over = rucat.clock.monotonic() + 2
+    support.eventually(function()
+      assert.not_equal("unhealthy", quick:engine("ext").health, quick:engine("ext").message)
+      return rucat.clock.monotonic() > over and quick:get("/v1/asked") > 5
+    end, 20)
+    assert.equal("healthy", quick:engine("ext").health)
+  end)
+
   it("that crashes is Stopped but wanted Running until the next try: BackOff", function()
     s:create({ name = "crash", config = { run = "echo up; exit 1", ready = "up" } })
     local e = s:until_engine("crash", function(now)

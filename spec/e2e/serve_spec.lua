@@ -155,13 +155,18 @@ describe("rucat serve", function()
   end)
 
   it("refuses wrong flags with exit code 2", function()
-    for _, argv in ipairs({ { "serve", "--nonsense" }, { "serve", "x" }, { "serve", "--role", "monitor" },
+    for _, argv in ipairs({ { "serve", "--nonsense" }, { "serve", "x" }, { "serve", "--role" },
                             { "check", "--mode", "local" }, { "nonsense" }, {}, { "run" } }) do
       local code, _, err = run(argv)
       assert.are.equal(2, code, table.concat(argv, " "))
       assert.is_true(#err > 0)
     end
     assert.are.equal(1, (run({ "serve", "--mode", "fast" })))
+    for role, wrong in pairs({ monitor = "a role alone needs mode 'remote'", cook = "'role' has 'cook'" }) do
+      local code, _, err = run({ "serve", "--role", role })
+      assert.are.equal(1, code)
+      assert.is_truthy(err:find(wrong, 1, true), err)
+    end
   end)
 
   it("has help for each command", function()

@@ -72,7 +72,7 @@ describe("rucat check", function()
     ["return {\n listen = 'nowhere' }"] = "listen.*HOST:PORT",
     ["return {\n listen = '0.0.0.0:3000' }"] = "auth",
     ["return {\n mode = 'far' }"] = "mode",
-    ["return {\n mode = 'remote' }"] = "not supported in this build",
+    ["return {\n mode = 'remote' }"] = "needs 'store.url'",
     ["return {\n tls = { cert = 'x' } }"] = "DIR/rucat.lua:2: .*not supported in this build",
     ["return {\n spark = 5 }"] = "DIR/rucat.lua:2: .*spark",
     ["return {\n spark = {\n  hoem = 'x' } }"] = "DIR/rucat.lua:3: .*spark.home",

@@ -266,6 +266,8 @@ COMP_WORDS=(%s); COMP_CWORD=%d; _rucat; printf '%%s\n' "${COMPREPLY[@]}"]]):form
       assert.are.equal("Running", complete("rucat", "wait", "team-a", "--for", "R"))
       assert.are.equal("--tail\n--token-file", complete("rucat", "logs", "--t"))
       assert.are.equal("logs", complete("rucat", "--url", s.url, "lo"))
+      assert.are.equal("copy", complete("rucat", "store", ""))
+      assert.are.equal("--overwrite", complete("rucat", "store", "copy", "--ov"))
     end)
 
     it("has a script for zsh, and none for others", function()

@@ -236,9 +236,15 @@ static void what_no_key_alone_can_tell_is_checked(void **state)
     check("{\"listen\":\"[::1]:1\"}", NULL);
     check("{\"listen\":\"localhost:1\"}", NULL);
     check("{\"auth\":\"basic\"}", "auth");
-    check("{\"mode\":\"remote\"}", "not supported");
+    check("{\"mode\":\"remote\"}", "needs 'store.url'");
+    check("{\"mode\":\"remote\",\"store\":{\"url\":\"http://h:1\"}}", NULL);
+    check("{\"mode\":\"remote\",\"store\":{\"url\":\"http://h:1\",\"kind\":\"sqlite\"}}",
+          "needs 'surreal'");
+    check("{\"store\":{\"url\":\"http://h:1\"}}", "mode 'remote'");
+    check("{\"role\":[\"monitor\"]}", "a role alone");
+    check("{\"role\":[\"x\"]}", "'server' or 'monitor'");
     check("{\"mode\":\"x\"}", "'embedded', 'local'");
-    check("{\"store\":{\"kind\":\"surreal\"}}", "not supported");
+    check("{\"store\":{\"kind\":\"surreal\"}}", "needs 'sqlite'");
     check("{\"log\":{\"level\":\"x\"}}", "log.level");
     check("{\"log\":{\"groups\":{\"x\":\"info\"}}}", "'x'");
     check("{\"log\":{\"groups\":{\"store\":\"x\"}}}", "store");

@@ -10,17 +10,19 @@
 
 #include "engine/idempotency.h"
 
+static ruc_table_t *table;
+
 static int open_keys(void **state)
 {
-    ruc_table_t *table = ruc_table_new(NULL, 10);
+    table = ruc_table_new(NULL, 10);
     state[0] = ruc_idempotency_new(table);
-    ruc_table_free(table);
     return state[0] == NULL ? -1 : 0;
 }
 
 static int close_keys(void **state)
 {
     ruc_idempotency_free(state[0]);
+    ruc_table_free(table);
     return 0;
 }
 

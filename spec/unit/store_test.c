@@ -6,12 +6,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <jansson.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,6 +33,7 @@
 #include "core/id.h"
 #include "core/metrics.h"
 #include "store/store.h"
+#include "store/surreal_backend.h"
 
 /* --- the fixture --- */
 
@@ -39,17 +44,74 @@ typedef struct backend {
 static const backend_t backends[] = {
     {"SQLite on a disk", "sqlite", "/tmp"},
     {"SQLite in memory", "sqlite", "/dev/shm"},
+    {"SurrealDB", "surreal", "/tmp"},
 };
+
+/* The SurrealDB that SPEC_SURREAL names (a command that takes what `surreal` takes) runs as long as
+ * this program; each test has a database of its own in it. */
+static struct {
+    pid_t pid;
+    int port, databases;
+    char url[64];
+} server;
 
 typedef struct fixture {
     const backend_t *backend;
     uv_loop_t loop;
-    char dir[64], path[96];
+    char dir[64], path[96], database[32];
     ruc_store_config_t config;
     ruc_store_t *store;
 } fixture_t;
 
 static fixture_t fx;
+
+/* ---- the server ---- */
+
+static int free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    RUC_MUST(fd >= 0 && bind(fd, (struct sockaddr *)&address, len) == 0 &&
+             getsockname(fd, (struct sockaddr *)&address, &len) == 0);
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
+static void start_server(const char *command)
+{
+    char bind_to[32];
+    server.port = server.port ? server.port : free_port();
+    snprintf(server.url, sizeof server.url, "http://127.0.0.1:%d", server.port);
+    snprintf(bind_to, sizeof bind_to, "127.0.0.1:%d", server.port);
+    fflush(NULL);
+    server.pid = fork();
+    RUC_MUST(server.pid >= 0);
+    if (server.pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        int null = open("/dev/null", O_RDWR);
+        dup2(null, 0);
+        dup2(null, 1);
+        dup2(null, 2);
+        execlp(command, command, "start", "--bind", bind_to, "--user", "root", "--pass", "s3cret",
+               "memory", (char *)NULL);
+        _exit(127);
+    }
+}
+
+static void stop_server(void)
+{
+    if (server.pid > 0) {
+        kill(server.pid, SIGKILL);
+        waitpid(server.pid, NULL, 0);
+        server.pid = 0;
+    }
+}
+
+static bool is_surreal(void)
+{
+    return strcmp(fx.backend->kind, "surreal") == 0;
+}
 
 static void open_store(void)
 {
@@ -68,6 +130,16 @@ static int make_fixture(void **state)
     assert_non_null(mkdtemp(fx.dir));
     snprintf(fx.path, sizeof fx.path, "%s/rucat.db", fx.dir);
     fx.config = (ruc_store_config_t){.kind = fx.backend->kind, .path = fx.path};
+    if (is_surreal()) {
+        snprintf(fx.database, sizeof fx.database, "test%d", server.databases++);
+        fx.config = (ruc_store_config_t){.kind = "surreal",
+                                         .url = server.url,
+                                         .name_space = "rucat_test",
+                                         .database = fx.database,
+                                         .user = "root",
+                                         .password = "s3cret",
+                                         .connect_ms = 15000};
+    }
     assert_int_equal(uv_loop_init(&fx.loop), 0);
     return 0;
 }
@@ -467,9 +539,10 @@ static void of_many_writers_one_wins_each_revision(void **state)
     ruc_store_row_t row = row_of(ruc_id_ulid(id), "e", "{}");
     assert_int_equal(create(&row, NULL, 0), 0);
     memset(&races, 0, sizeof races);
+    int writers = is_surreal() ? 30 : 300; /* of one server they ask one after the other */
     for (uint64_t round = 0; round < 32; round++) {
         row.rev = round + 2;
-        for (int i = 0; i < 300; i++) {
+        for (int i = 0; i < writers; i++) {
             assert_int_equal(ruc_store_update(fx.store, &row, round + 1, NULL, 0, on_raced,
                                               (void *)(uintptr_t)round),
                              0);
@@ -479,7 +552,7 @@ static void of_many_writers_one_wins_each_revision(void **state)
     await(&races.left);
     for (size_t round = 0; round < 32; round++) {
         assert_int_equal(races.won[round], 1);
-        assert_int_equal(races.lost[round], 299);
+        assert_int_equal(races.lost[round], writers - 1);
     }
 }
 
@@ -508,7 +581,8 @@ static void answers_come_in_the_order_of_the_calls(void **state)
     ruc_store_row_t row = row_of(ruc_id_ulid(id), "e", "{}");
     assert_int_equal(create(&row, NULL, 0), 0);
     order_next = order_left = 0;
-    for (uintptr_t i = 0; i < 3000; i++) {
+    uintptr_t calls = is_surreal() ? 600 : 3000;
+    for (uintptr_t i = 0; i < calls; i++) {
         if (i % 2 == 0) {
             assert_int_equal(ruc_store_get(fx.store, id, on_ordered_rows, (void *)i), 0);
         } else {
@@ -519,7 +593,7 @@ static void answers_come_in_the_order_of_the_calls(void **state)
         order_left++;
     }
     await(&order_left);
-    assert_int_equal(order_next, 3000);
+    assert_int_equal(order_next, calls);
 }
 
 static void make_rows(int n)
@@ -755,7 +829,8 @@ static void closing_finishes_what_was_taken(void **state)
     ruc_store_row_t row = row_of(ruc_id_ulid(id), "e", "{}");
     assert_int_equal(create(&row, NULL, 0), 0);
     memset(&races, 0, sizeof races);
-    for (uint64_t i = 1; i <= 2000; i++) {
+    uint64_t changes = is_surreal() ? 300 : 2000;
+    for (uint64_t i = 1; i <= changes; i++) {
         row.rev = i + 1;
         assert_int_equal(ruc_store_update(fx.store, &row, i, NULL, 0, on_raced, NULL), 0);
         races.left++;
@@ -767,10 +842,10 @@ static void closing_finishes_what_was_taken(void **state)
     assert_int_equal(ruc_store_ready(fx.store, NULL), RUC_ESTORE);
     await(&closing);
     assert_int_equal(races.left, 0);
-    assert_int_equal(races.won[0], 2000);
+    assert_int_equal(races.won[0], changes);
     open_store();
     assert_int_equal(get(id), 0);
-    assert_int_equal(got.row.rev, 2001);
+    assert_int_equal(got.row.rev, changes + 1);
 }
 
 static void it_is_measured_and_ready(void **state)
@@ -782,6 +857,795 @@ static void it_is_measured_and_ready(void **state)
     get("01k0000000000000000000000z");
     assert_true(ruc_metric_value(ruc_metrics_series(RUC_M_STORE, "get")) == 2);
     assert_true(ruc_metric_value(ruc_metrics_series(RUC_M_STORE_ERRORS)) == 0);
+}
+
+/* --- what only shared stores can do --- */
+
+static struct {
+    int left, rc, rows, gone, events;
+    bool more;
+    char next[64], last[RUC_ULID_SIZE], name[64], event[RUC_ULID_SIZE];
+    uint64_t rev;
+    size_t docs;
+} fed;
+
+static void on_changes(void *arg, int rc, const ruc_store_change_t *changes, size_t n,
+                       const char *next, bool more)
+{
+    (void)arg;
+    fed.rc = rc;
+    fed.more = more;
+    fed.left = 0;
+    if (rc == 0) {
+        snprintf(fed.next, sizeof fed.next, "%s", next);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const ruc_store_change_t *change = &changes[i];
+        if (change->kind == RUC_CHANGE_ROW) {
+            fed.rows++;
+            fed.rev = change->row.rev;
+            fed.docs += change->row.doc_len;
+            snprintf(fed.last, sizeof fed.last, "%s", change->row.id);
+            snprintf(fed.name, sizeof fed.name, "%s", change->row.name);
+        } else if (change->kind == RUC_CHANGE_GONE) {
+            fed.gone++;
+            snprintf(fed.last, sizeof fed.last, "%s", change->row.id);
+        } else {
+            fed.events++;
+            assert_true(strcmp(change->event.id, fed.event) > 0);
+            snprintf(fed.event, sizeof fed.event, "%s", change->event.id);
+        }
+    }
+}
+
+/* Reads on from the place where the last reading ended; "": begins. */
+static int feed(void)
+{
+    char since[64];
+    memcpy(since, fed.next, sizeof since);
+    memset(&fed, 0, sizeof fed);
+    do {
+        fed.left = 1;
+        int rc = ruc_store_changes(fx.store, since, on_changes, NULL);
+        if (rc < 0) {
+            return rc;
+        }
+        await(&fed.left);
+        memcpy(since, fed.next, sizeof since);
+    } while (fed.rc == 0 && fed.more);
+    return fed.rc;
+}
+
+static void a_store_says_whether_it_is_shared(void **state)
+{
+    (void)state;
+    assert_int_equal(ruc_store_shared(fx.store), is_surreal());
+    assert_int_equal(ruc_store_emptied(fx.store), is_surreal() ? 1 : 0);
+    assert_true((ruc_store_surreal(fx.store) != NULL) == is_surreal());
+    if (!is_surreal()) {
+        ruc_store_replica_t self = {.id = "01k0000000000000000000000z", .instance = "i"};
+        assert_int_equal(ruc_store_changes(fx.store, NULL, on_changes, NULL), RUC_EINVALID);
+        assert_int_equal(ruc_store_revs(fx.store, NULL, on_done, NULL), RUC_EINVALID);
+        assert_int_equal(ruc_store_renew(fx.store, &self, 1, NULL, NULL), RUC_EINVALID);
+        assert_int_equal(ruc_store_leave(fx.store, self.id, "i", on_done, NULL), RUC_EINVALID);
+    }
+}
+
+static void changes_are_told_in_the_order_of_the_commits(void **state)
+{
+    (void)state;
+    char id[RUC_ULID_SIZE], ev[RUC_ULID_SIZE];
+    memset(&fed, 0, sizeof fed);
+    assert_int_equal(feed(), 0);
+    assert_true(fed.rows == 0 && fed.events == 0 && fed.next[0] != '\0');
+    ruc_store_row_t row = row_of(ruc_id_ulid(id), "e", "{\"a\":1}");
+    ruc_store_event_t event = event_of(ruc_id_ulid(ev), id, "{}");
+    assert_int_equal(create(&row, &event, 1), 0);
+    assert_int_equal(feed(), 0);
+    assert_true(fed.rows == 1 && fed.events == 1 && fed.gone == 0 && fed.rev == 1);
+    assert_string_equal(fed.last, id);
+    assert_string_equal(fed.name, "e");
+    assert_string_equal(fed.event, ev);
+    assert_int_equal(fed.docs, row.doc_len);
+    assert_int_equal(feed(), 0);
+    assert_true(fed.rows == 0 && fed.events == 0);
+    for (row.rev = 2; row.rev <= 20; row.rev++) {
+        event.id = ruc_id_ulid(ev);
+        assert_int_equal(update(&row, row.rev - 1, &event, 1), 0);
+    }
+    assert_int_equal(update(&row, 7, NULL, 0), RUC_ECONFLICT); /* what did not happen is not told */
+    ruc_store_beat_t beat = {id, 7};
+    assert_int_equal(ASK(ruc_store_beats(fx.store, &beat, 1, on_done, NULL)), 0);
+    assert_int_equal(feed(), 0);
+    assert_true(fed.rows == 19 && fed.events == 19 && fed.rev == 20);
+    event.id = ruc_id_ulid(ev);
+    assert_int_equal(ASK(ruc_store_append(fx.store, &event, 1, on_done, NULL)), 0);
+    event.id = ruc_id_ulid(ev);
+    assert_int_equal(ASK(ruc_store_remove(fx.store, id, 20, &event, 1, on_done, NULL)), 0);
+    assert_int_equal(feed(), 0);
+    assert_true(fed.gone == 1 && fed.events == 2);
+    assert_string_equal(fed.last, id);
+    assert_string_equal(fed.event, ev);
+}
+
+static void a_place_of_elsewhere_is_told(void **state)
+{
+    (void)state;
+    static const char *const places[] = {"nonsense", "01234567.5", "12", "ffffffff.99999999999",
+                                         NULL};
+    for (int i = 0; places[i]; i++) {
+        snprintf(fed.next, sizeof fed.next, "%s", places[i]);
+        assert_int_equal(feed(), RUC_ENOTFOUND);
+    }
+    fed.next[0] = '\0';
+    assert_int_equal(feed(), 0);
+    char old[64]; /* this database's, but of 1970 */
+    snprintf(old, sizeof old, "%.9s%s", fed.next, "1");
+    memcpy(fed.next, old, sizeof old);
+    assert_int_equal(feed(), RUC_ENOTFOUND);
+}
+
+static int revs_count;
+static uint64_t revs_sum;
+static char revs_last[RUC_ULID_SIZE];
+
+static int64_t revs_beat;
+
+static void on_rev(void *arg, const char *id, uint64_t rev, int64_t beat_ms)
+{
+    (void)arg;
+    revs_beat += beat_ms;
+    assert_true(strcmp(id, revs_last) > 0);
+    snprintf(revs_last, sizeof revs_last, "%s", id);
+    revs_count++;
+    revs_sum += rev;
+}
+
+static void revisions_are_told_in_pages(void **state)
+{
+    (void)state;
+    races.left = 0;
+    char first[RUC_ULID_SIZE] = "";
+    for (int i = 0; i < 1100; i++) { /* more than one page of them */
+        char id[RUC_ULID_SIZE], name[32];
+        snprintf(name, sizeof name, "e%d", i);
+        ruc_store_row_t row = row_of(ruc_id_ulid(id), name, "{}");
+        memcpy(first, i == 0 ? id : first, sizeof first);
+        assert_int_equal(ruc_store_create(fx.store, &row, NULL, 0, on_raced, NULL), 0);
+        races.left++;
+    }
+    await(&races.left);
+    ruc_store_row_t row = row_of(first, "e0", "{}");
+    row.rev = 9;
+    assert_int_equal(update(&row, 1, NULL, 0), 0);
+    revs_count = 0;
+    revs_sum = 0;
+    revs_last[0] = '\0';
+    revs_beat = 0;
+    ruc_store_beat_t beat = {first, 1234};
+    assert_int_equal(ASK(ruc_store_beats(fx.store, &beat, 1, on_done, NULL)), 0);
+    assert_int_equal(ASK(ruc_store_revs(fx.store, on_rev, on_done, NULL)), 0);
+    assert_int_equal(revs_count, 1100);
+    assert_int_equal(revs_sum, 1099 + 9);
+    assert_int_equal(revs_beat, 1234);
+}
+
+static struct {
+    int left, rc;
+    size_t n;
+    int64_t now_ms, lease[4];
+    char id[4][RUC_ULID_SIZE], host[4][64];
+} leases;
+
+static void on_replicas(void *arg, int rc, int64_t now_ms, const ruc_store_replica_t *replicas,
+                        size_t n)
+{
+    (void)arg;
+    leases.rc = rc;
+    leases.n = n;
+    leases.now_ms = now_ms;
+    leases.left = 0;
+    for (size_t i = 0; i < n && i < 4; i++) {
+        snprintf(leases.id[i], sizeof leases.id[i], "%s", replicas[i].id);
+        snprintf(leases.host[i], sizeof leases.host[i], "%s", replicas[i].host);
+        leases.lease[i] = replicas[i].left_ms;
+    }
+}
+
+static int renew(const char *id, const char *instance, int64_t lease_ms)
+{
+    ruc_store_replica_t self = {.id = id,
+                                .instance = instance,
+                                .host = "h\xc3\xb6st",
+                                .name = "box",
+                                .url = "http://box:3000",
+                                .roles = "server,monitor",
+                                .version = "0.1.0"};
+    memset(&leases, 0, sizeof leases);
+    leases.left = 1;
+    int rc = ruc_store_renew(fx.store, &self, lease_ms, on_replicas, NULL);
+    if (rc == 0) {
+        await(&leases.left);
+    }
+    return rc == 0 ? leases.rc : rc;
+}
+
+static void leases_are_on_the_databases_clock(void **state)
+{
+    (void)state;
+    char one[RUC_ULID_SIZE], two[RUC_ULID_SIZE];
+    ruc_id_ulid(one);
+    ruc_id_ulid(two);
+    assert_int_equal(renew("short", "i1", 60000), RUC_EINVALID);
+    assert_int_equal(renew(one, "i1", 0), RUC_EINVALID);
+    assert_int_equal(renew(one, "i1", 60000), 0);
+    assert_int_equal(leases.n, 1);
+    assert_string_equal(leases.id[0], one);
+    assert_string_equal(leases.host[0], "h\xc3\xb6st");
+    assert_int_equal(leases.lease[0], 60000);
+    assert_true(leases.now_ms > 1700000000000);
+    assert_int_equal(renew(two, "i2", 30000), 0);
+    assert_int_equal(leases.n, 2);
+    assert_true(leases.lease[0] > 0 && leases.lease[0] <= 60000 && leases.lease[1] == 30000);
+    assert_int_equal(renew(one, "other", 60000), RUC_ECONFLICT); /* i1 holds it still */
+    assert_int_equal(renew(one, "i1", 60000), 0);
+    assert_int_equal(ASK(ruc_store_leave(fx.store, one, "other", on_done, NULL)), 0);
+    assert_int_equal(renew(one, "other", 60000), RUC_ECONFLICT); /* that was not its to end */
+    assert_int_equal(ASK(ruc_store_leave(fx.store, one, "i1", on_done, NULL)), 0);
+    assert_int_equal(renew(two, "i2", 30000), 0);
+    assert_true(leases.n == 2 && leases.lease[0] <= 0);
+    assert_int_equal(renew(one, "other", 1), 0); /* it is over: the next may have it, and so on */
+    uint64_t deadline = ruc_clock_mono_ms() + 10000;
+    while (renew(one, "third", 1000) == RUC_ECONFLICT && ruc_clock_mono_ms() < deadline) {
+    }
+    assert_int_equal(leases.rc, 0);
+}
+
+/* Other servers on the same database. */
+static ruc_store_t *others[4];
+
+static void open_others(size_t n)
+{
+    ruc_why_t why = {""};
+    for (size_t i = 0; i < n; i++) {
+        if (ruc_store_open(&fx.loop, &fx.config, &others[i], &why) < 0) {
+            print_error("%s\n", why.text);
+            fail();
+        }
+        assert_int_equal(ruc_store_emptied(others[i]), 0);
+    }
+}
+
+static void close_others(size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        int left = 1;
+        assert_int_equal(ruc_store_close(others[i], on_closed, &left), 0);
+        await(&left);
+    }
+}
+
+static void of_many_servers_one_wins_each_revision(void **state)
+{
+    (void)state;
+    char id[RUC_ULID_SIZE];
+    ruc_store_row_t row = row_of(ruc_id_ulid(id), "e", "{}");
+    assert_int_equal(create(&row, NULL, 0), 0);
+    open_others(4);
+    memset(&races, 0, sizeof races);
+    for (uint64_t round = 0; round < 6; round++) {
+        row.rev = round + 2;
+        for (int i = 0; i < 200; i++) {
+            char ev[RUC_ULID_SIZE];
+            ruc_store_event_t event = event_of(ruc_id_ulid(ev), id, "{}");
+            assert_int_equal(ruc_store_update(others[i % 4], &row, round + 1, &event, 1, on_raced,
+                                              (void *)(uintptr_t)round),
+                             0);
+            races.left++;
+        }
+        await(&races.left);
+        assert_int_equal(races.won[round], 1);
+        assert_int_equal(races.lost[round], 199);
+    }
+    assert_int_equal(events_of(id, NULL, 0, false), 0);
+    assert_int_equal(got.n, 6); /* of those who won */
+    close_others(4);
+}
+
+/* Many engines change as fast as they can, on four servers; a fifth reads what is told of it. */
+typedef struct runner {
+    char id[RUC_ULID_SIZE], name[16];
+    uint64_t rev, seen;
+    int events;
+    ruc_store_t *store;
+} runner_t;
+
+enum { RUNNERS = 48, REVISIONS = 40 };
+static runner_t runners[RUNNERS];
+static int running;
+static char run_next[64];
+static bool run_more;
+
+static void run_on(runner_t *runner);
+
+static void on_run(void *arg, int rc)
+{
+    runner_t *runner = arg;
+    assert_int_equal(rc, 0);
+    running--;
+    if (runner->rev < REVISIONS) {
+        run_on(runner);
+    }
+}
+
+static void run_on(runner_t *runner)
+{
+    char ev[RUC_ULID_SIZE];
+    ruc_store_row_t row = row_of(runner->id, runner->name, "{}");
+    ruc_store_event_t event = event_of(ruc_id_ulid(ev), runner->id, "{}");
+    row.rev = ++runner->rev;
+    running++;
+    assert_int_equal(row.rev == 1 ? ruc_store_create(runner->store, &row, &event, 1, on_run, runner)
+                                  : ruc_store_update(runner->store, &row, row.rev - 1, &event, 1,
+                                                     on_run, runner),
+                     0);
+}
+
+static void on_run_told(void *arg, int rc, const ruc_store_change_t *changes, size_t n,
+                        const char *next, bool more)
+{
+    assert_int_equal(rc, 0);
+    run_more = more;
+    for (size_t i = 0; i < n; i++) {
+        for (runner_t *runner = runners; runner < runners + RUNNERS; runner++) {
+            if (changes[i].kind == RUC_CHANGE_ROW && strcmp(changes[i].row.id, runner->id) == 0) {
+                assert_int_equal(changes[i].row.rev, runner->seen + 1); /* in order, none missed */
+                runner->seen++;
+            } else if (changes[i].kind == RUC_CHANGE_EVENT &&
+                       strcmp(changes[i].event.engine, runner->id) == 0) {
+                runner->events++;
+            }
+        }
+    }
+    snprintf(run_next, sizeof run_next, "%s", next);
+    *(int *)arg = 0;
+}
+
+static void no_change_of_another_server_is_missed(void **state)
+{
+    (void)state;
+    int left = 1, idle = 0;
+    open_others(4);
+    assert_int_equal(ruc_store_changes(fx.store, NULL, on_run_told, &left), 0);
+    await(&left);
+    memset(runners, 0, sizeof runners);
+    for (int i = 0; i < RUNNERS; i++) {
+        ruc_id_ulid(runners[i].id);
+        snprintf(runners[i].name, sizeof runners[i].name, "r%d", i);
+        runners[i].store = others[i % 4];
+        run_on(&runners[i]);
+    }
+    while (idle < 2) {
+        idle += running == 0 && !run_more;
+        left = 1;
+        assert_int_equal(ruc_store_changes(fx.store, run_next, on_run_told, &left), 0);
+        await(&left);
+    }
+    for (int i = 0; i < RUNNERS; i++) {
+        assert_int_equal(runners[i].seen, REVISIONS);
+        assert_int_equal(runners[i].events, REVISIONS);
+    }
+    close_others(4);
+}
+
+/* A proxy on the same loop: it passes everything on, but of the answers of the server every
+ * `lose_every`th is lost, and its connection with it. */
+typedef struct pipe_end pipe_end_t;
+struct pipe_end {
+    uv_tcp_t tcp;
+    pipe_end_t *other;
+    bool server, closing;
+};
+
+static struct {
+    uv_tcp_t listener;
+    char url[64];
+    int answers, lose_every, lost;
+    int ends;
+} proxy;
+
+static void on_end_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+    proxy.ends--;
+}
+
+static void close_end(pipe_end_t *end)
+{
+    if (end && !end->closing) {
+        end->closing = true;
+        pipe_end_t *other = end->other;
+        end->other = NULL;
+        uv_close((uv_handle_t *)&end->tcp, on_end_closed);
+        if (other) {
+            other->other = NULL;
+            close_end(other);
+        }
+    }
+}
+
+static void on_passed(uv_write_t *request, int status)
+{
+    (void)status;
+    free(request->data);
+    free(request);
+}
+
+static void on_room(uv_handle_t *handle, size_t size, uv_buf_t *buf)
+{
+    (void)handle;
+    *buf = uv_buf_init(malloc(size), (unsigned)size);
+}
+
+static void on_piece(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    pipe_end_t *end = stream->data;
+    if (n > 0 && end->server && buf->len > 5 && memcmp(buf->base, "HTTP/", 5) == 0 &&
+        proxy.lose_every > 0 && ++proxy.answers % proxy.lose_every == 0) {
+        proxy.lost++;
+        n = UV_EOF;
+    }
+    if (n <= 0 || !end->other) {
+        free(buf->base);
+        if (n != 0) {
+            close_end(end);
+        }
+        return;
+    }
+    uv_write_t *request = calloc(1, sizeof *request);
+    assert_non_null(request);
+    request->data = buf->base;
+    uv_buf_t out = uv_buf_init(buf->base, (unsigned)n);
+    assert_int_equal(uv_write(request, (uv_stream_t *)&end->other->tcp, &out, 1, on_passed), 0);
+}
+
+static pipe_end_t *new_end(bool is_server)
+{
+    pipe_end_t *end = calloc(1, sizeof *end);
+    assert_non_null(end);
+    assert_int_equal(uv_tcp_init(&fx.loop, &end->tcp), 0);
+    end->tcp.data = end;
+    end->server = is_server;
+    proxy.ends++;
+    return end;
+}
+
+static void on_reached(uv_connect_t *request, int status)
+{
+    pipe_end_t *end = request->data;
+    free(request);
+    if (status < 0 || !end->other) {
+        close_end(end);
+        return;
+    }
+    uv_read_start((uv_stream_t *)&end->tcp, on_room, on_piece);
+    uv_read_start((uv_stream_t *)&end->other->tcp, on_room, on_piece);
+}
+
+static void on_client(uv_stream_t *listener, int status)
+{
+    struct sockaddr_in address;
+    assert_int_equal(status, 0);
+    pipe_end_t *client = new_end(false), *end = new_end(true);
+    uv_connect_t *request = calloc(1, sizeof *request);
+    assert_non_null(request);
+    client->other = end;
+    end->other = client;
+    request->data = end;
+    assert_int_equal(uv_accept(listener, (uv_stream_t *)&client->tcp), 0);
+    uv_ip4_addr("127.0.0.1", server.port, &address);
+    assert_int_equal(uv_tcp_connect(request, &end->tcp, (struct sockaddr *)&address, on_reached),
+                     0);
+}
+
+static void on_listener_closed(uv_handle_t *handle)
+{
+    (void)handle;
+    proxy.ends--;
+}
+
+static void start_proxy(void)
+{
+    struct sockaddr_in address;
+    int len = sizeof address;
+    memset(&proxy, 0, sizeof proxy);
+    uv_ip4_addr("127.0.0.1", 0, &address);
+    assert_int_equal(uv_tcp_init(&fx.loop, &proxy.listener), 0);
+    assert_int_equal(uv_tcp_bind(&proxy.listener, (struct sockaddr *)&address, 0), 0);
+    assert_int_equal(uv_listen((uv_stream_t *)&proxy.listener, 64, on_client), 0);
+    uv_tcp_getsockname(&proxy.listener, (struct sockaddr *)&address, &len);
+    snprintf(proxy.url, sizeof proxy.url, "http://127.0.0.1:%d", ntohs(address.sin_port));
+    fx.config.url = proxy.url;
+}
+
+enum { LOSERS = 24, LOSSES = 25 };
+
+static struct {
+    int left;
+} lossy;
+static runner_t losers[LOSERS];
+
+/* Every question is carried out by an index or a range of records, and sorts nothing. */
+static char plan[4096];
+
+static void on_plan(void *arg, int rc, const cbor_item_t *results, const char *error)
+{
+    (void)arg;
+    got.left = 0;
+    got.rc = rc;
+    const char *text = "";
+    size_t len = 0;
+    if (rc < 0) {
+        print_error("%s\n", error);
+    } else {
+        ruc__cbor_is_text(ruc__cbor_get(ruc__cbor_at(results, 0), "result"), &text, &len);
+    }
+    snprintf(plan, sizeof plan, "%.*s", (int)len, text);
+}
+
+static void expect_plan(const ruc__store_op_t *op, const char *words)
+{
+    ruc_buf_t sql, explain;
+    ruc__cbor_t vars;
+    ruc_why_t why = {""};
+    ruc_buf_init(&sql, 4096);
+    ruc_buf_init(&explain, 4096);
+    ruc__cbor_init(&vars, 4096);
+    assert_int_equal(ruc__surreal_question(op, "", "", &sql, &vars), 0);
+    assert_int_equal(ruc_buf_addf(&explain, "EXPLAIN %s", ruc_buf_str(&sql)), 0);
+    expect_answer();
+    assert_non_null(ruc__surreal_ask(ruc_store_surreal(fx.store), ruc_buf_str(&explain), &vars,
+                                     true, false, 10000, on_plan, NULL, &why));
+    await(&got.left);
+    /* The engine that npm has (3.0.2) sorts what an index has found. */
+    const char *engine = getenv("SPEC_SURREAL");
+    bool older = engine && strstr(engine, "surreal_node");
+    if (got.rc != 0 || !strstr(plan, words) || (strstr(plan, "Sort") && !older) ||
+        (strstr(plan, "TableScan") && !strstr(words, "TableScan"))) {
+        print_error("%s\nis carried out as\n%s\nand not by %s\n", explain.data, plan, words);
+        fail();
+    }
+    ruc_buf_free(&sql);
+    ruc_buf_free(&explain);
+    ruc__cbor_free(&vars);
+}
+
+static void questions_use_indices(void **state)
+{
+    (void)state;
+    static const char id[] = "01k0000000000000000000000z";
+    make_rows(30);
+    const struct {
+        ruc__store_op_t op;
+        const char *words;
+    } cases[] = {
+        {{.kind = RUC_OP_GET, .key = id}, "RecordIdScan"},
+        {{.kind = RUC_OP_BY_NAME, .key = "e1"}, "engine_name"},
+        {{.kind = RUC_OP_LOAD, .limit = 9}, "RecordIdScan"},
+        {{.kind = RUC_OP_PAGE, .limit = 9, .after = id}, "RecordIdScan"},
+        {{.kind = RUC_OP_REVS, .limit = 9, .after = id}, "RecordIdScan"},
+        {{.kind = RUC_OP_PAGE,
+          .limit = 9,
+          .after = id,
+          .filtered = true,
+          .filter.state = "Running"},
+         "engine_state"},
+        {{.kind = RUC_OP_PAGE, .limit = 9, .filtered = true, .filter.desired = "Running"},
+         "engine_desired"},
+        {{.kind = RUC_OP_PAGE, .limit = 9, .filtered = true, .filter.type = "sail"}, "engine_type"},
+        {{.kind = RUC_OP_PAGE, .limit = 9, .filtered = true, .filter.platform = "local"},
+         "engine_platform"},
+        {{.kind = RUC_OP_PAGE, .limit = 9, .filtered = true, .filter.owner = "ada"},
+         "engine_owner"},
+        {{.kind = RUC_OP_PAGE, .limit = 9, .filtered = true, .filter.keeper = "k1"},
+         "engine_keeper"},
+        {{.kind = RUC_OP_PAGE,
+          .limit = 9,
+          .filtered = true,
+          .filter.label = "team",
+          .filter.value = "t1"},
+         "engine_labels"},
+        {{.kind = RUC_OP_DUE, .limit = 9, .until_ms = 500}, "engine_due"},
+        {{.kind = RUC_OP_EVENTS, .limit = 9, .after = id}, "RecordIdScan"},
+        {{.kind = RUC_OP_EVENTS, .limit = 9, .newest_first = true}, "TableScan"},
+        {{.kind = RUC_OP_EVENTS, .limit = 9, .key = id, .after = id}, "event_engine"},
+        {{.kind = RUC_OP_EVENTS, .limit = 9, .key = id, .newest_first = true}, "event_engine"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        expect_plan(&cases[i].op, cases[i].words);
+    }
+}
+
+static void lose_on(runner_t *runner);
+
+static void on_appended(void *arg, int rc)
+{
+    (void)arg;
+    assert_int_equal(rc, 0);
+    lossy.left--;
+}
+
+/* Each counts what it was told is done; nobody else writes to its record, so nothing but done may
+ * be said of what is next. */
+static void on_lossy(void *arg, int rc)
+{
+    runner_t *runner = arg;
+    if (rc != 0) {
+        print_error("%s rev %d: %s\n", runner->name, (int)runner->rev, ruc_err_name(rc));
+    }
+    assert_int_equal(rc, 0);
+    lossy.left--;
+    if (runner->rev < LOSSES) {
+        lose_on(runner);
+    }
+}
+
+static void lose_on(runner_t *runner)
+{
+    char ev[RUC_ULID_SIZE];
+    ruc_store_row_t row = row_of(runner->id, runner->name, "{}");
+    ruc_store_event_t event = event_of(ruc_id_ulid(ev), runner->id, "{}");
+    row.rev = ++runner->rev;
+    lossy.left++;
+    int with = row.rev % 3 != 0; /* with and without events */
+    int rc =
+        row.rev == 1 ? ruc_store_create(fx.store, &row, &event, 1, on_lossy, runner)
+        : row.rev == LOSSES
+            ? ruc_store_remove(fx.store, row.id, row.rev - 1, &event, 1, on_lossy, runner)
+            : ruc_store_update(fx.store, &row, row.rev - 1, &event, (size_t)with, on_lossy, runner);
+    runner->events += row.rev == 1 || row.rev == LOSSES || with;
+    if (row.rev == 2) { /* and one beside the record */
+        event.id = ruc_id_ulid(ev);
+        runner->events++;
+        lossy.left++;
+        assert_int_equal(ruc_store_append(fx.store, &event, 1, on_appended, NULL), 0);
+    }
+    assert_int_equal(rc, 0);
+}
+
+static void lost_answers_are_found_out(void **state)
+{
+    (void)state;
+    start_proxy();
+    open_store();
+    memset(losers, 0, sizeof losers);
+    memset(&lossy, 0, sizeof lossy);
+    proxy.lose_every = 5;
+    for (int i = 0; i < LOSERS; i++) {
+        ruc_id_ulid(losers[i].id);
+        snprintf(losers[i].name, sizeof losers[i].name, "l%d", i);
+        lose_on(&losers[i]);
+    }
+    await(&lossy.left);
+    proxy.lose_every = 0;
+    assert_true(proxy.lost > 50);
+    assert_int_equal(count_pages(NULL, 100), 0); /* all are removed */
+    for (int i = 0; i < LOSERS; i++) {
+        assert_int_equal(events_of(losers[i].id, NULL, 0, false), 0);
+        assert_int_equal(got.n, losers[i].events); /* each once */
+    }
+    close_store();
+    uv_close((uv_handle_t *)&proxy.listener, on_listener_closed);
+    proxy.ends++;
+    await(&proxy.ends);
+}
+
+static void servers_may_make_the_tables_at_once(void **state)
+{
+    (void)state;
+    pid_t children[5];
+    fflush(NULL);
+    for (int i = 0; i < 5; i++) {
+        children[i] = fork();
+        assert_true(children[i] >= 0);
+        if (children[i] == 0) {
+            ruc_store_t *store = NULL;
+            ruc_why_t why = {""};
+            RUC_MUST(uv_loop_fork(&fx.loop) == 0);
+            int rc = ruc_store_open(&fx.loop, &fx.config, &store, &why);
+            _exit(rc < 0 ? 100 : (int)ruc_store_emptied(store));
+        }
+    }
+    int made = 0;
+    for (int i = 0; i < 5; i++) {
+        int status = 0;
+        assert_int_equal(waitpid(children[i], &status, 0), children[i]);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) <= 1);
+        made += WEXITSTATUS(status);
+    }
+    assert_int_equal(made, 1); /* one of them made it, the others found it */
+    open_store();
+    assert_int_equal(ruc_store_emptied(fx.store), 0);
+}
+
+static void what_looks_like_something_else_stays_text(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"engine:tobie",
+                                        "2026-11-23T08:00:00Z",
+                                        "true",
+                                        "3d",
+                                        "018f2b1c-7e1a-7000-8000-000000000000",
+                                        "12.5dec",
+                                        "[1]",
+                                        "{\"a\":1}",
+                                        "NONE",
+                                        "$rid",
+                                        "r\"x\"",
+                                        "\xe7\x8c\xab",
+                                        "`;--",
+                                        NULL};
+    for (int i = 0; names[i]; i++) {
+        char id[RUC_ULID_SIZE], ev[RUC_ULID_SIZE];
+        json_t *json = json_pack("{s:{s:s,s:s}}", "labels", "k", names[i], names[i], "v");
+        assert_non_null(json);
+        char *text = json_dumps(json, JSON_COMPACT);
+        ruc_store_row_t row = row_of(ruc_id_ulid(id), names[i], text);
+        row.owner = row.keeper = row.type = row.platform = names[i];
+        ruc_store_event_t event = event_of(ruc_id_ulid(ev), id, text);
+        assert_int_equal(create(&row, &event, 1), 0);
+        ruc_store_filter_t filter = {.name = names[i],
+                                     .owner = names[i],
+                                     .keeper = names[i],
+                                     .type = names[i],
+                                     .platform = names[i],
+                                     .label = "k",
+                                     .value = names[i]};
+        assert_int_equal(ASK(ruc_store_page(fx.store, NULL, 0, &filter, on_rows, NULL)), 0);
+        assert_int_equal(got.n, 1);
+        assert_string_equal(got.owner, names[i]);
+        assert_string_equal(got.doc, text);
+        filter = (ruc_store_filter_t){.label = names[i], .value = "v"};
+        assert_int_equal(ASK(ruc_store_page(fx.store, NULL, 0, &filter, on_rows, NULL)), 0);
+        assert_int_equal(got.n, 1);
+        assert_string_equal(got.ids[0], id);
+        assert_int_equal(ASK(ruc_store_by_name(fx.store, names[i], on_rows, NULL)), 0);
+        assert_int_equal(get(names[i]), RUC_ENOTFOUND);
+        assert_int_equal(ASK(ruc_store_page(fx.store, names[i], 5, NULL, on_rows, NULL)), 0);
+        assert_int_equal(events_of(names[i], NULL, 0, false), 0);
+        assert_int_equal(got.n, 0);
+        free(text);
+        json_decref(json);
+    }
+}
+
+static void paging_goes_on_while_rows_come_and_go(void **state)
+{
+    (void)state;
+    make_rows(60);
+    char after[RUC_ULID_SIZE] = "", seen[200][RUC_ULID_SIZE];
+    size_t n = 0;
+    for (int turn = 0;; turn++) {
+        assert_int_equal(
+            ASK(ruc_store_page(fx.store, *after ? after : NULL, 10, NULL, on_rows, NULL)), 0);
+        for (size_t i = 0; i < got.n; i++) {
+            memcpy(seen[n++], got.ids[i], RUC_ULID_SIZE);
+            memcpy(after, got.ids[i], RUC_ULID_SIZE);
+        }
+        if (!got.more) {
+            break;
+        }
+        /* One that was seen goes, and a new one comes behind all. */
+        char id[RUC_ULID_SIZE], name[32];
+        snprintf(name, sizeof name, "new%d", turn);
+        ruc_store_row_t row = row_of(ruc_id_ulid(id), name, "{}");
+        assert_int_equal(ASK(ruc_store_remove(fx.store, seen[turn], 1, NULL, 0, on_done, NULL)), 0);
+        assert_int_equal(create(&row, NULL, 0), 0);
+    }
+    assert_true(n >= 66); /* every one that was there all the time, once */
+    for (size_t i = 1; i < n; i++) {
+        assert_true(strcmp(seen[i - 1], seen[i]) < 0);
+    }
 }
 
 /* --- what only files can do --- */
@@ -1089,6 +1953,12 @@ static void acknowledged_writes_outlive_kill_9(void **state)
 #name, name, make_fixture, drop_fixture, NULL                                              \
     }
 
+static void no_server(void **state)
+{
+    (void)state;
+    skip();
+}
+
 int main(void)
 {
     static const struct CMUnitTest specs[] = {
@@ -1111,6 +1981,20 @@ int main(void)
         SPEC_CLOSED(what_waits_is_bounded),
         SPEC(closing_finishes_what_was_taken),
         SPEC(it_is_measured_and_ready),
+        SPEC(a_store_says_whether_it_is_shared),
+        SPEC(what_looks_like_something_else_stays_text),
+        SPEC(paging_goes_on_while_rows_come_and_go),
+    };
+    static const struct CMUnitTest shared[] = {
+        SPEC(changes_are_told_in_the_order_of_the_commits),
+        SPEC(a_place_of_elsewhere_is_told),
+        SPEC(revisions_are_told_in_pages),
+        SPEC(leases_are_on_the_databases_clock),
+        SPEC(of_many_servers_one_wins_each_revision),
+        SPEC(no_change_of_another_server_is_missed),
+        SPEC_CLOSED(servers_may_make_the_tables_at_once),
+        SPEC_CLOSED(lost_answers_are_found_out),
+        SPEC(questions_use_indices),
     };
     static const struct CMUnitTest files[] = {
         SPEC(the_file_is_private),
@@ -1122,22 +2006,39 @@ int main(void)
         SPEC_CLOSED(acknowledged_writes_outlive_kill_9),
     };
     enum { NSPECS = sizeof specs / sizeof specs[0], NFILES = sizeof files / sizeof files[0] };
-    static struct CMUnitTest all[2 * NSPECS + NFILES];
-    static char names[2 * NSPECS][128];
+    enum {
+        NBACKENDS = sizeof backends / sizeof backends[0],
+        NSHARED = sizeof shared / sizeof shared[0],
+        NALL = NBACKENDS * NSPECS + NSHARED + NFILES
+    };
+    static struct CMUnitTest all[NALL];
+    static char names[NALL][128];
     size_t n = 0;
-    for (size_t b = 0; b < sizeof backends / sizeof backends[0]; b++) {
-        for (size_t i = 0; i < NSPECS; i++, n++) {
-            all[n] = specs[i];
-            snprintf(names[n], sizeof names[n], "%s: %s", backends[b].name, specs[i].name);
+    const char *command = getenv("SPEC_SURREAL");
+    bool served = command && command[0] != '\0';
+    if (served) {
+        start_server(command);
+    }
+    for (size_t b = 0; b < NBACKENDS; b++) {
+        bool is_shared = strcmp(backends[b].kind, "surreal") == 0;
+        for (size_t i = 0; i < NSPECS + (is_shared ? NSHARED : 0); i++, n++) {
+            all[n] = i < NSPECS ? specs[i] : shared[i - NSPECS];
+            snprintf(names[n], sizeof names[n], "%s: %s%s", backends[b].name, all[n].name,
+                     is_shared && !served ? " (no SurrealDB: SPEC_SURREAL is not set)" : "");
             all[n].name = names[n];
             all[n].initial_state = (void *)&backends[b];
+            if (is_shared && !served) {
+                all[n] = (struct CMUnitTest){.name = names[n], .test_func = no_server};
+            }
         }
     }
     for (size_t i = 0; i < NFILES; i++, n++) {
         all[n] = files[i];
         all[n].initial_state = (void *)&backends[0];
     }
+    cmocka_set_test_filter(getenv("SPEC_FILTER"));
     int failed = cmocka_run_group_tests_name("store", all, NULL, NULL);
     free(got.doc);
+    stop_server();
     return failed;
 }

@@ -394,7 +394,9 @@ static void check_numbers(const ruc_config_t *config, ruc_config_report_t *repor
         {"limits.log_file", 4096, MOST},   {"limits.drain", 0, 86400},
         {"watch.interval", 0.1, 86400},    {"limits.state", 0, 1e9},
         {"limits.state_keys", 0, 1e6},     {"limits.stall", 0, 3600},
-        {"limits.handler_time", 1, 86400},
+        {"limits.handler_time", 1, 86400}, {"monitor.lease", 1, 3600},
+        {"store.connect_time", 0, 3600},   {"store.poll", 0.05, 10},
+        {"store.resync", 1, 86400},
     };
     for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
         double value = ruc_config_number(config, bounds[i].path);
@@ -461,23 +463,63 @@ static void check_choice(const ruc_config_t *config, const char *path, const cha
     report_add(report, path, "'%s' is '%s', expected one of %s", path, value, all);
 }
 
+/* Each mode has its store, and only a shared store lets roles be apart. */
+static void check_mode(const ruc_config_t *config, ruc_config_report_t *report)
+{
+    static const char *const modes[] = {"embedded", "local", "remote", NULL};
+    const char *mode = ruc_config_text(config, "mode"),
+               *kind = ruc_config_text(config, "store.kind");
+    check_choice(config, "mode", modes, report);
+    bool remote = strcmp(mode, "remote") == 0;
+    const char *needed = remote ? "surreal" : "sqlite";
+    if (kind != NULL && strcmp(kind, needed) != 0) {
+        report_add(report, "store.kind", "'store.kind' is '%s', but mode '%s' needs '%s'", kind,
+                   mode, needed);
+    }
+    if (remote && ruc_config_text(config, "store.url") == NULL) {
+        report_add(report, "store.url",
+                   "mode 'remote' needs 'store.url', the address of SurrealDB as "
+                   "\"http://127.0.0.1:8000\"");
+    } else if (!remote && ruc_config_text(config, "store.url") != NULL) {
+        report_add(report, "store.url", "'store.url' is for mode 'remote'; this is mode '%s'",
+                   mode);
+    }
+    const char *peer = ruc_config_text(config, "peer_url");
+    size_t scheme = peer == NULL                        ? 0
+                    : strncmp(peer, "http://", 7) == 0  ? 7
+                    : strncmp(peer, "https://", 8) == 0 ? 8
+                                                        : 0;
+    if (peer != NULL &&
+        (scheme == 0 || strlen(peer) >= 500 ||
+         strcspn(peer + scheme, "/?# ") != strlen(peer + scheme) || peer[scheme] == '\0')) {
+        report_add(report, "peer_url",
+                   "'peer_url' is '%.100s', expected scheme, host and port as "
+                   "\"http://10.0.0.5:3000\"",
+                   peer);
+    }
+    size_t i;
+    json_t *role;
+    bool known = true;
+    json_array_foreach(ruc_config_value(config, "role"), i, role)
+    {
+        const char *name = json_string_value(role);
+        if (strcmp(name, "server") != 0 && strcmp(name, "monitor") != 0) {
+            report_add(report, "role", "'role' has '%s', expected 'server' or 'monitor'", name);
+            known = false;
+        }
+    }
+    if (!remote && known && json_array_size(ruc_config_value(config, "role")) == 1) {
+        report_add(report, "role",
+                   "a role alone needs mode 'remote': in mode '%s' one process has both", mode);
+    }
+}
+
 void ruc_config_check(const ruc_config_t *config, ruc_config_report_t *report)
 {
-    static const char *const modes[] = {"embedded", "local", NULL};
-    static const char *const kinds[] = {"sqlite", NULL};
     static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
     static const char *const formats[] = {"auto", "text", "json", NULL};
     static const char *const watches[] = {"auto", "poll", "off", NULL};
-    if (strcmp(ruc_config_text(config, "mode"), "remote") == 0) {
-        report_add(report, "mode", "mode 'remote' is not supported in this build");
-    } else {
-        check_choice(config, "mode", modes, report);
-    }
-    if (strcmp(ruc_config_text(config, "store.kind"), "surreal") == 0) {
-        report_add(report, "store.kind", "store.kind 'surreal' is not supported in this build");
-    } else {
-        check_choice(config, "store.kind", kinds, report);
-    }
+    check_mode(config, report);
     check_choice(config, "log.level", levels, report);
     check_choice(config, "log.format", formats, report);
     check_choice(config, "watch.mode", watches, report);

@@ -22,13 +22,17 @@
     XX("state_dir", 's', "", 'R')                                                                  \
     XX("defaults.type", 's', "spark", 'L')                                                         \
     XX("defaults.platform", 's', "local", 'L')                                                     \
-    XX("store.kind", 's', "sqlite", 'R')                                                           \
+    XX("store.kind", 's', "", 'R')                                                                 \
     XX("store.path", 's', "", 'R')                                                                 \
-    XX("store.url", 'x', "", 'R')                                                                  \
-    XX("store.namespace", 'x', "", 'R')                                                            \
-    XX("store.database", 'x', "", 'R')                                                             \
-    XX("store.user", 'x', "", 'R')                                                                 \
-    XX("store.password_file", 'x', "", 'R')                                                        \
+    XX("store.url", 's', "", 'R')                                                                  \
+    XX("store.namespace", 's', "rucat", 'R')                                                       \
+    XX("store.database", 's', "rucat", 'R')                                                        \
+    XX("store.user", 's', "", 'R')                                                                 \
+    XX("store.password_file", 's', "", 'R')                                                        \
+    XX("store.ca_file", 's', "", 'R')                                                              \
+    XX("store.connect_time", 'n', "15", 'R')                                                       \
+    XX("store.poll", 'n', "0.25", 'R')                                                             \
+    XX("store.resync", 'n', "30", 'R')                                                             \
     XX("auth", 's', "", 'R')                                                                       \
     XX("tls", 'x', "", 'R')                                                                        \
     XX("spark.home", 's', "", 'L')                                                                 \
@@ -84,7 +88,9 @@
     XX("watch.mode", 's', "auto", 'L')                                                             \
     XX("watch.interval", 'n', "5", 'L')                                                            \
     XX("monitor.interval", 'n', "10", 'R')                                                         \
-    XX("monitor.lease", 'x', "", 'R')                                                              \
+    XX("monitor.lease", 'n', "15", 'R')                                                            \
+    XX("role", 'l', "", 'R')                                                                       \
+    XX("peer_url", 's', "", 'R')                                                                   \
     XX("console", 's', "", 'R')
 
 typedef struct ruc_config {

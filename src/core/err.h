@@ -23,7 +23,8 @@
     XX(STEPS, -20010, "the pattern needed more steps than allowed")                                \
     XX(METHOD, -20011, "method not allowed")                                                       \
     XX(SCRIPT, -20012, "a script failed")                                                          \
-    XX(REFUSED, -20013, "refused")
+    XX(REFUSED, -20013, "refused")                                                                 \
+    XX(UNSURE, -20014, "the answer was lost; it may have been done")
 
 enum {
 #define XX(name, value, text) RUC_E##name = (value),

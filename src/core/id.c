@@ -36,12 +36,18 @@ static bool raise_by_one(unsigned char bits[10])
     return true;
 }
 
-static uint64_t last_ms; /* of the newest one */
+static uint64_t last_ms;  /* of the newest one */
+static int64_t offset_ms; /* of the clock they are made on, against ours */
+
+void ruc_id_set_offset(int64_t ms)
+{
+    offset_ms = ms;
+}
 
 const char *ruc_id_ulid(char out[RUC_ULID_SIZE])
 {
     static unsigned char bits[10];
-    uint64_t now = (uint64_t)ruc_clock_wall_ms();
+    uint64_t now = (uint64_t)(ruc_clock_wall_ms() + offset_ms);
     if (now > last_ms) {
         last_ms = now;
         ruc_id_random(bits, sizeof bits);

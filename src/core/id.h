@@ -21,6 +21,11 @@ const char *ruc_id_ulid(char out[RUC_ULID_SIZE]);
  * was set back in between. What is not a ULID is ignored. Loop thread only. */
 void ruc_id_after(const char *ulid);
 
+/* ULIDs are made on a clock that is `ms` ahead of ours (negative: behind) from now on: several
+ * servers that share a store go by its clock, so that what they make sorts by time. Loop thread
+ * only. */
+void ruc_id_set_offset(int64_t ms);
+
 /* Wall milliseconds of the newest ULID made or known here; 0: none. Ahead of the clock where that
  * was set back. Loop thread only. */
 int64_t ruc_id_newest_ms(void);

@@ -67,6 +67,18 @@ typedef enum { RUC_METRIC_COUNTER, RUC_METRIC_GAUGE, RUC_METRIC_HISTOGRAM } ruc_
        "From a call of the store until its answer.")                                               \
     XX(STORE_ERRORS, COUNTER, "rucat_store_errors_total", "", NONE,                                \
        "Calls that the store did not take.")                                                       \
+    XX(REPLICAS, GAUGE, "rucat_replicas", "state", NONE,                                           \
+       "Replicas on this store: alive, or gone within the last day.")                              \
+    XX(LEASE_HELD, GAUGE, "rucat_lease_held", "", NONE,                                            \
+       "1 while this replica's lease holds and it may decide, else 0.")                            \
+    XX(LEASE_RENEWALS, COUNTER, "rucat_lease_renewals_total", "outcome", NONE,                     \
+       "Renewals of this replica's lease: done or failed.")                                        \
+    XX(FENCED, COUNTER, "rucat_fenced_total", "", NONE,                                            \
+       "Times that the lease of this replica was over before it was renewed.")                     \
+    XX(TAKEOVERS, COUNTER, "rucat_takeovers_total", "", NONE,                                      \
+       "Engines taken over from a replica whose lease was over.")                                  \
+    XX(STORE_STALE, GAUGE, "rucat_store_stale_seconds", "", NONE,                                  \
+       "How long ago the engines were known to be as the store has them; 0: they are.")            \
     XX(LOG_DROPPED, COUNTER, "rucat_log_dropped_total", "", NONE,                                  \
        "Log lines dropped because nobody read them.")
 

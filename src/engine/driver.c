@@ -31,6 +31,7 @@ static void free_all(ruc_driver_t *d)
     }
     free((char *)d->spec.engine);
     free((char *)d->spec.name);
+    free((char *)d->spec.record);
     free((char *)d->spec.instance);
     free((char *)d->spec.run_dir);
     free((char *)d->spec.data_dir);
@@ -79,8 +80,10 @@ static bool copy_spec(ruc_driver_t *d, const ruc_driver_spec_t *spec)
     d->spec.run_dir = strdup(spec->run_dir);
     d->spec.data_dir = strdup(spec->data_dir);
     d->spec.helper = strdup(spec->helper);
-    return d->spec.engine != NULL && d->spec.name != NULL && d->spec.instance != NULL &&
-           d->spec.run_dir != NULL && d->spec.data_dir != NULL && d->spec.helper != NULL;
+    d->spec.record = spec->record == NULL ? NULL : strdup(spec->record);
+    return (spec->record == NULL || d->spec.record != NULL) && d->spec.engine != NULL &&
+           d->spec.name != NULL && d->spec.instance != NULL && d->spec.run_dir != NULL &&
+           d->spec.data_dir != NULL && d->spec.helper != NULL;
 }
 
 ruc_driver_t *ruc_driver_new(uv_loop_t *loop, const char *kind, const ruc_driver_spec_t *spec,

@@ -27,7 +27,9 @@ typedef struct ruc_driver_spec { /* all of it is copied */
     bool embedded;        /* the driver ends with this server */
     const char *helper;   /* path of rucat-engine */
     int64_t beat_ms;
-    int64_t log_max; /* bytes of its log before it is rotated; 0: 64 MiB */
+    uint64_t until_ms;  /* ruc_clock_mono_ms: a start that comes later is not made; 0: whenever */
+    int64_t log_max;    /* bytes of its log before it is rotated; 0: 64 MiB */
+    const char *record; /* the engine's whole record, kept beside the plan; NULL: none (adoption) */
 } ruc_driver_spec_t;
 
 /* There is something new in ruc_driver_seen; `beat_only`: nothing but a sign of life. */
@@ -41,8 +43,8 @@ bool ruc_driver_kind_known(const char *kind);
 
 /* Starts what the template's plan says (ruc_plan_check passed it; it is read before this returns).
  * 0 or a code with a sentence in `why` (bad plan, no memory, started or adopted before). What
- * fails after acceptance comes as ENDED with a `why`. If the epoch has a driver already it is
- * adopted: there is never a second one. */
+ * fails after acceptance comes as ENDED with a `why`, what came after spec.until_ms as NONE. If the
+ * epoch has a driver already it is adopted: there is never a second one. */
 int ruc_driver_start(ruc_driver_t *driver, const json_t *plan, ruc_why_t *why);
 
 /* Looks for the driver of this epoch. Ends in a callback with what was found: NONE (start may then

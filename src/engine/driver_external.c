@@ -15,7 +15,7 @@ static void become(ruc_driver_t *d, ruc_seen_phase_t phase)
         d->seen.ended_ms = now;
     }
     d->seen.beat_wall_ms = now;
-    d->seen.beat_mono_ms = ruc_clock_mono_ms();
+    d->seen.beat_mono_ms = 0; /* no rucat-engine, so no heartbeat that could be missed */
     ruc_driver_tell(d, false);
 }
 

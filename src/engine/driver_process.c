@@ -66,6 +66,7 @@ typedef struct job {
     ruc_why_t why;
     ruc_helper_born_t born;
     ruc_run_look_t look; /* look */
+    bool doubt, vacant;  /* look: is there anybody at all? nobody */
 } job_t;
 
 static void look_now(process_t *p);
@@ -366,6 +367,7 @@ static void on_looked(uv_work_t *work, int status)
     job_t *job = work->data;
     process_t *p = job->owner;
     ruc_run_look_t look = job->look;
+    bool vacant = job->vacant;
     (void)status; /* never cancelled */
     free(job);
     if (p->base.closed) {
@@ -377,7 +379,13 @@ static void on_looked(uv_work_t *work, int status)
         if (look.mtime_ms != 0) {
             beat(p, look.mtime_ms);
         }
-        if (look.held) {
+        if (look.held && vacant) {
+            /* Another server has the lock and stands still before its start: by its lease it must
+             * not go on with that when it comes to itself. */
+            p->state = IDLE;
+            p->base.seen.phase = RUC_SEEN_NONE;
+            tell(p);
+        } else if (look.held) {
             see_to_reaping(p, look.status);
             connect_now(p);
         } else if (phase != NULL && strcmp(phase, "ended") == 0 &&
@@ -396,6 +404,8 @@ static void do_look(uv_work_t *work)
     job_t *job = work->data;
     const ruc_driver_spec_t *spec = &job->owner->base.spec;
     ruc_run_dir_look(spec->run_dir, spec->instance, &job->look);
+    job->vacant = job->doubt && job->look.held && job->look.status == NULL &&
+                  ruc_run_dir_vacant(spec->run_dir);
 }
 
 /* Gives the job to the pool; the job is freed when that fails. */
@@ -414,6 +424,10 @@ static void look_now(process_t *p)
 {
     job_t *job = calloc(1, sizeof *job);
     p->state = LOOKING;
+    if (job != NULL) {
+        job->doubt = !p->ours && p->since_ms != 0 &&
+                     ruc_clock_mono_ms() - p->since_ms >= CONNECT_PATIENCE_MS;
+    }
     if (job == NULL || queue_job(p, job, do_look, on_looked) < 0) {
         free(job);
         try_again(p, 0); /* no memory now; in a second */
@@ -482,6 +496,14 @@ static void do_make(uv_work_t *work)
     if (job->rc < 0) {
         return;
     }
+    /* The last moment: whoever has lost the right to start it meanwhile (this process was stopped)
+     * does not. */
+    if (spec->until_ms != 0 && ruc_clock_mono_ms() >= spec->until_ms) {
+        job->rc = RUC_EREFUSED;
+        close(lock_fd);
+        close(log_fd);
+        return;
+    }
     job->rc = ruc_helper_start(spec, lock_fd, log_fd, &job->born);
     if (job->rc < 0) {
         ruc_why_set(&job->why, job->rc, "cannot run %s: %s", spec->helper, ruc_err_text(job->rc));
@@ -497,6 +519,11 @@ static void on_made(uv_work_t *work, int status)
     (void)status; /* never cancelled */
     if (!p->base.closed && job->rc == RUC_EEXISTS) {
         look_now(p); /* this epoch has its driver: adopt it */
+    } else if (!p->base.closed && job->rc == RUC_EREFUSED) {
+        p->state = IDLE;
+        p->ours = false;
+        p->base.seen.phase = RUC_SEEN_NONE;
+        tell(p);
     } else if (!p->base.closed && job->rc < 0) {
         over(p, job->why.text);
     } else if (job->rc == 0) {
@@ -547,8 +574,10 @@ static int process_start(ruc_driver_t *d, const json_t *plan, ruc_why_t *why)
         return text == NULL ? RUC_EINVALID : ruc_why_set(why, UV_ENOMEM, "no memory");
     }
     job->plan = text;
-    job->files = files == NULL ? NULL : json_deep_copy(files);
-    if (files != NULL && job->files == NULL) {
+    job->files = files == NULL ? json_object() : json_deep_copy(files);
+    if (job->files == NULL ||
+        (d->spec.record != NULL &&
+         json_object_set_new(job->files, "record.json", json_string(d->spec.record)) < 0)) {
         rc = ruc_why_set(why, UV_ENOMEM, "no memory");
     } else {
         rc = queue_job(p, job, do_make, on_made);

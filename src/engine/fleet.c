@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "engine/helper.h"
 #include "engine/reaper.h"
+#include "engine/strays.h"
 #include "proc/cgroup.h"
 
 #define PATH_SIZE 4096
@@ -123,29 +124,48 @@ static int path(char *out, size_t size, const char *format, ...)
     return len < 0 || (size_t)len >= size ? RUC_ETOOBIG : 0;
 }
 
-int ruc_fleet_dir(const ruc_fleet_t *fleet, const char *engine, char *out, size_t size)
+static const char *state_dir(const ruc_fleet_t *fleet, const char *base)
 {
-    return path(out, size, "%s/engines/%s", fleet->config.state_dir, engine);
+    return base != NULL && base[0] == '/' ? base : fleet->config.state_dir;
 }
 
-int ruc_fleet_data_dir(const ruc_fleet_t *fleet, const char *engine, char *out, size_t size)
+int ruc_fleet_dir(const ruc_fleet_t *fleet, const char *base, const char *engine, char *out,
+                  size_t size)
 {
-    return path(out, size, "%s/engines/%s/data", fleet->config.state_dir, engine);
+    return path(out, size, "%s/engines/%s", state_dir(fleet, base), engine);
 }
 
-int ruc_fleet_run_dir(const ruc_fleet_t *fleet, const char *engine, uint64_t epoch, char *out,
-                      size_t size)
+int ruc_fleet_data_dir(const ruc_fleet_t *fleet, const char *base, const char *engine, char *out,
+                       size_t size)
 {
-    return path(out, size, "%s/engines/%s/%llu", fleet->config.state_dir, engine,
+    return path(out, size, "%s/engines/%s/data", state_dir(fleet, base), engine);
+}
+
+int ruc_fleet_run_dir(const ruc_fleet_t *fleet, const char *base, const char *engine,
+                      uint64_t epoch, char *out, size_t size)
+{
+    return path(out, size, "%s/engines/%s/%llu", state_dir(fleet, base), engine,
                 (unsigned long long)epoch);
 }
 
-/* A fresh member with a driver of the record's kind; NULL without memory or for an unknown kind. */
-static member_t *enlist(ruc_fleet_t *fleet, const ruc_record_t *record)
+void ruc_fleet_sweep(ruc_fleet_t *fleet, ruc_table_t *table, const char *engine)
+{
+    ruc_strays_config_t config = {.state_dir = fleet->config.state_dir,
+                                  .helper = fleet->config.helper,
+                                  .beat_ms = fleet->config.beat_ms,
+                                  .log_max = fleet->config.log_max};
+    ruc_strays_sweep(fleet->loop, table, &config, engine);
+}
+
+/* A fresh member with a driver of the record's kind; `text` (NULL: none) is kept beside its plan.
+ * NULL without memory or for an unknown kind. */
+static member_t *enlist(ruc_fleet_t *fleet, const ruc_record_t *record, const char *text,
+                        uint64_t until_ms)
 {
     char run_dir[PATH_SIZE], data_dir[PATH_SIZE];
-    if (ruc_fleet_run_dir(fleet, record->id, record->epoch, run_dir, sizeof run_dir) < 0 ||
-        ruc_fleet_data_dir(fleet, record->id, data_dir, sizeof data_dir) < 0) {
+    const char *base = ruc_record_place(record, "dir");
+    if (ruc_fleet_run_dir(fleet, base, record->id, record->epoch, run_dir, sizeof run_dir) < 0 ||
+        ruc_fleet_data_dir(fleet, base, record->id, data_dir, sizeof data_dir) < 0) {
         return NULL;
     }
     ruc_fleet_forget(fleet, record->id);
@@ -162,7 +182,9 @@ static member_t *enlist(ruc_fleet_t *fleet, const ruc_record_t *record)
                               .embedded = fleet->config.embedded,
                               .helper = fleet->config.helper,
                               .beat_ms = fleet->config.beat_ms,
-                              .log_max = fleet->config.log_max};
+                              .until_ms = until_ms,
+                              .log_max = fleet->config.log_max,
+                              .record = text};
     member->fleet = fleet;
     member->driver =
         ruc_driver_new(fleet->loop, ruc_record_text(record, "driver"), &spec, on_news, member);
@@ -176,13 +198,15 @@ static member_t *enlist(ruc_fleet_t *fleet, const ruc_record_t *record)
 }
 
 int ruc_fleet_start(ruc_fleet_t *fleet, const ruc_record_t *record, const json_t *plan,
-                    ruc_why_t *why)
+                    uint64_t until_ms, ruc_why_t *why)
 {
     const char *kind = ruc_record_text(record, "driver");
     if (!ruc_driver_kind_known(kind)) {
         return ruc_why_set(why, RUC_EINVALID, "driver '%s' is not supported in this build", kind);
     }
-    member_t *member = enlist(fleet, record);
+    char *text = ruc_record_dump(record);
+    member_t *member = text == NULL ? NULL : enlist(fleet, record, text, until_ms);
+    free(text);
     if (member == NULL) {
         return ruc_why_set(why, UV_ENOMEM, "not enough memory for a driver");
     }
@@ -195,7 +219,7 @@ int ruc_fleet_start(ruc_fleet_t *fleet, const ruc_record_t *record, const json_t
 
 int ruc_fleet_adopt(ruc_fleet_t *fleet, const ruc_record_t *record)
 {
-    member_t *member = enlist(fleet, record);
+    member_t *member = enlist(fleet, record, NULL, UINT64_MAX);
     if (member == NULL) {
         return UV_ENOMEM;
     }
@@ -280,6 +304,7 @@ void ruc_fleet_close(ruc_fleet_t *fleet)
     {
         ruc_fleet_forget(fleet, member->id);
     }
+    ruc_strays_close();
     ruc_helper_leave_all(fleet->loop);
     ruc_reaper_close(fleet->loop);
     free(fleet);

@@ -10,6 +10,7 @@
 
 #include "engine/driver.h"
 #include "engine/record.h"
+#include "engine/table.h"
 
 typedef struct ruc_fleet ruc_fleet_t;
 
@@ -29,12 +30,14 @@ ruc_fleet_t *ruc_fleet_new(uv_loop_t *loop, const ruc_fleet_config_t *config, ru
                            void *arg);
 
 /* Starts the driver of the record's epoch by `plan`; one that was there before is let go. The
- * record's `driver` names the kind. 0, RUC_EINVALID (unknown kind, wrong plan) or another code,
- * with `why`. Whatever goes wrong later is seen as an end. */
+ * record's `driver` names the kind, its `place` the directory. `until_ms` (ruc_clock_mono_ms):
+ * later than that it is not started any more, and seen as "none". 0, RUC_EINVALID (unknown kind,
+ * wrong plan) or another code, with `why`. Whatever goes wrong later is seen as an end. */
 int ruc_fleet_start(ruc_fleet_t *fleet, const ruc_record_t *record, const json_t *plan,
-                    ruc_why_t *why);
+                    uint64_t until_ms, ruc_why_t *why);
 
-/* Looks for the driver of the record's epoch; what it finds is seen by and by. */
+/* Looks for the driver of the record's epoch, where `place` says that it is; what it finds is seen
+ * by and by. */
 int ruc_fleet_adopt(ruc_fleet_t *fleet, const ruc_record_t *record);
 
 /* Asks a driver to end, by its plan (signal NULL, grace_ms -1) or otherwise. RUC_ENOTFOUND. */
@@ -53,11 +56,19 @@ void ruc_fleet_forget(ruc_fleet_t *fleet, const char *engine);
 size_t ruc_fleet_alive(const ruc_fleet_t *fleet);
 void ruc_fleet_stop_all(ruc_fleet_t *fleet, int64_t grace_ms);
 
-/* state_dir/engines/ID, /ID/data or /ID/EPOCH into `out`; RUC_ETOOBIG. */
-int ruc_fleet_dir(const ruc_fleet_t *fleet, const char *engine, char *out, size_t size);
-int ruc_fleet_data_dir(const ruc_fleet_t *fleet, const char *engine, char *out, size_t size);
-int ruc_fleet_run_dir(const ruc_fleet_t *fleet, const char *engine, uint64_t epoch, char *out,
-                      size_t size);
+/* BASE/engines/ID, /ID/data or /ID/EPOCH into `out`; RUC_ETOOBIG. `base` is a state directory: our
+ * own for NULL and for what is no absolute path, or the one that `place` names. */
+int ruc_fleet_dir(const ruc_fleet_t *fleet, const char *base, const char *engine, char *out,
+                  size_t size);
+int ruc_fleet_data_dir(const ruc_fleet_t *fleet, const char *base, const char *engine, char *out,
+                       size_t size);
+int ruc_fleet_run_dir(const ruc_fleet_t *fleet, const char *base, const char *engine,
+                      uint64_t epoch, char *out, size_t size);
+
+/* Ends the drivers of an engine (NULL: of all) below our own state directory whose epoch is over:
+ * the record has gone on to a later one, by another replica, or was deleted there; what is left of
+ * a deleted engine is removed. What the store knows nothing of at all is left alone, and said. */
+void ruc_fleet_sweep(ruc_fleet_t *fleet, ruc_table_t *table, const char *engine);
 
 /* Sets the bound on logs, for drivers that run too. */
 void ruc_fleet_set_log_max(ruc_fleet_t *fleet, int64_t log_max);

@@ -19,7 +19,9 @@ typedef struct entry {
 } entry_t;
 
 struct ruc_idempotency {
+    ruc_watcher_t watcher; /* first: what other servers make has its keys too */
     entry_t *entries;
+    ruc_table_t *table;
 };
 
 void ruc_idempotency_digest(const char *body, size_t len, char out[40])
@@ -78,31 +80,53 @@ static entry_t *add(ruc_idempotency_t *keys, const char *key, const char *digest
     return entry;
 }
 
-ruc_idempotency_t *ruc_idempotency_new(const ruc_table_t *table)
+/* Takes over the key that a record was made with, unless it is known. */
+static void learn(ruc_idempotency_t *keys, const ruc_record_t *record)
+{
+    json_t *kept = ruc_record_field(record, "idempotency");
+    const char *key = json_string_value(json_object_get(kept, "key"));
+    const char *digest = json_string_value(json_object_get(kept, "digest"));
+    int64_t now = now_ms();
+    int64_t age_ms = ruc_clock_wall_ms() - json_integer_value(json_object_get(kept, "at_ms"));
+    if (key == NULL || digest == NULL || age_ms > RUC_IDEMPOTENCY_MS || find(keys, key) != NULL ||
+        !make_room(keys, now)) {
+        return;
+    }
+    entry_t *entry = add(keys, key, digest, age_ms > 0 ? now - age_ms : now);
+    if (entry != NULL) {
+        snprintf(entry->engine, sizeof entry->engine, "%s", record->id);
+    }
+}
+
+static void changed(ruc_watcher_t *watcher, ruc_record_t *before, ruc_record_t *after)
+{
+    if (before == NULL && after != NULL) {
+        learn((ruc_idempotency_t *)watcher, after);
+    }
+}
+
+ruc_idempotency_t *ruc_idempotency_new(ruc_table_t *table)
 {
     ruc_idempotency_t *keys = calloc(1, sizeof *keys);
-    int64_t now = now_ms(), wall = ruc_clock_wall_ms();
-    for (size_t i = 0; keys != NULL && i < ruc_table_count(table); i++) {
-        ruc_record_t *record = ruc_table_at(table, i);
-        json_t *kept = ruc_record_field(record, "idempotency");
-        const char *key = json_string_value(json_object_get(kept, "key"));
-        const char *digest = json_string_value(json_object_get(kept, "digest"));
-        int64_t age_ms = wall - json_integer_value(json_object_get(kept, "at_ms"));
-        if (key == NULL || digest == NULL || age_ms > RUC_IDEMPOTENCY_MS ||
-            find(keys, key) != NULL || !make_room(keys, now)) {
-            continue;
-        }
-        entry_t *entry = add(keys, key, digest, age_ms > 0 ? now - age_ms : now);
-        if (entry != NULL) {
-            snprintf(entry->engine, sizeof entry->engine, "%s", record->id);
-        }
+    if (keys == NULL) {
+        return NULL;
     }
+    keys->table = table;
+    keys->watcher.changed = changed;
+    for (size_t i = 0; i < ruc_table_count(table); i++) {
+        learn(keys, ruc_table_at(table, i));
+    }
+    ruc_table_watch(table, &keys->watcher);
     return keys;
 }
 
 void ruc_idempotency_free(ruc_idempotency_t *keys)
 {
-    while (keys != NULL && keys->entries != NULL) {
+    if (keys == NULL) {
+        return;
+    }
+    ruc_table_unwatch(keys->table, &keys->watcher);
+    while (keys->entries != NULL) {
         drop(keys, keys->entries);
     }
     free(keys);
@@ -142,7 +166,16 @@ void ruc_idempotency_settle(ruc_idempotency_t *keys, const char *key, const char
 void ruc_idempotency_release(ruc_idempotency_t *keys, const char *key)
 {
     entry_t *entry = find(keys, key);
-    if (entry != NULL && entry->engine[0] == '\0') {
-        drop(keys, entry);
+    if (entry == NULL || entry->engine[0] != '\0') {
+        return;
+    }
+    drop(keys, entry);
+    for (size_t i = 0; i < ruc_table_count(keys->table); i++) {
+        ruc_record_t *record = ruc_table_at(keys->table, i);
+        const char *kept =
+            json_string_value(json_object_get(ruc_record_field(record, "idempotency"), "key"));
+        if (kept != NULL && strcmp(kept, key) == 0) {
+            learn(keys, record); /* another server was faster with the same request */
+        }
     }
 }

@@ -23,8 +23,9 @@ typedef enum {
     RUC_CLAIM_FULL,  /* all places are taken by creates under way */
 } ruc_claim_t;
 
-/* `table`: whose records are read for keys that are still young. NULL without memory. */
-ruc_idempotency_t *ruc_idempotency_new(const ruc_table_t *table);
+/* `table` (borrowed): whose records are read for keys that are still young, those also that other
+ * servers make later. NULL without memory. Freed before the table. */
+ruc_idempotency_t *ruc_idempotency_new(ruc_table_t *table);
 void ruc_idempotency_free(ruc_idempotency_t *keys);
 
 /* A digest of a body: 16 hex digits and its length. */
@@ -34,7 +35,8 @@ void ruc_idempotency_digest(const char *body, size_t len, char out[40]);
 ruc_claim_t ruc_idempotency_claim(ruc_idempotency_t *keys, const char *key, const char *digest,
                                   char engine[27]);
 
-/* It made that engine; or it made none, and the key is free again. */
+/* It made that engine; or it made none, and the key is free again (unless an engine was made with
+ * it by another server meanwhile). */
 void ruc_idempotency_settle(ruc_idempotency_t *keys, const char *key, const char *engine);
 void ruc_idempotency_release(ruc_idempotency_t *keys, const char *key);
 

@@ -128,8 +128,9 @@ static int check_directory(const json_t *value, const char *where, ruc_why_t *wh
 /* A name that stays inside the run directory and is none of rucat-engine's own. */
 static bool good_file_name(const char *name)
 {
-    static const char *const ours[] = {
-        "plan.json", "status.json", "status.json.tmp", "log", "log.1", "helper.log", "rpc", "lock"};
+    static const char *const ours[] = {"plan.json",       "record.json", "status.json",
+                                       "status.json.tmp", "log",         "log.1",
+                                       "helper.log",      "rpc",         "lock"};
     if (name[0] == '\0' || name[0] == '.' || strchr(name, '/') != NULL || strlen(name) > 255) {
         return false;
     }

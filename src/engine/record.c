@@ -316,6 +316,13 @@ const char *ruc_record_text(const ruc_record_t *record, const char *name)
     return text == NULL ? "" : text;
 }
 
+const char *ruc_record_place(const ruc_record_t *record, const char *part)
+{
+    const char *text =
+        json_string_value(json_object_get(json_object_get(record->doc, "place"), part));
+    return text == NULL ? "" : text;
+}
+
 bool ruc_record_public(const char *name)
 {
     const field_t *field = field_of(name);

@@ -38,6 +38,7 @@
     XX(next_start_at, 'S', 'P')                                                                    \
     XX(exit, 'm', 'P')                                                                             \
     XX(owner, 's', 'P')                                                                            \
+    XX(keeper, 's', 'P') /* the replica that reconciles it; "": nobody, or there is one */         \
     XX(app, 'M', 'P')                                                                              \
     XX(env, 'm', 'P')                                                                              \
     XX(idle_timeout, 'n', 'P')                                                                     \
@@ -52,7 +53,7 @@
     XX(ending, 's', 'I')       /* why rucat itself is ending it; "" when it is not */              \
     XX(address, 'S', 'I')      /* external engines: the endpoint that was given */                 \
     XX(plan, 'm', 'I')         /* what the reconciler must know of the plan: endpoint, ui, host */ \
-    XX(keeper, 's', 'I')       /* the replica that reconciles it */                                \
+    XX(place, 'm', 'I')        /* of a local driver: host, dir, replica, name; {}: none */         \
     XX(idempotency, 'm', 'I')  /* the key that made it: key, digest, at_ms */                      \
     XX(history, 'l', 'I')      /* ends since the last asked start, newest first, at most 32 */
 
@@ -96,6 +97,9 @@ json_t *ruc_record_field(const ruc_record_t *record, const char *name);
 
 /* The text of a string field; "" when null. */
 const char *ruc_record_text(const ruc_record_t *record, const char *name);
+
+/* A text of `place`: "host", "dir", "replica" or "name"; "" where there is none. */
+const char *ruc_record_place(const ruc_record_t *record, const char *part);
 
 /* True when clients see that field. */
 bool ruc_record_public(const char *name);

@@ -1,6 +1,7 @@
 /* run_dir.c - see run_dir.h. */
 #include "engine/run_dir.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -264,8 +265,6 @@ void ruc_run_dir_look(const char *run_dir, const char *instance, ruc_run_look_t 
     close(dir);
 }
 
-/* ---- a helper that does not answer ----------------------------------------------------------- */
-
 static json_t *read_json(const char *run_dir, const char *name)
 {
     char path[PATH_MAX];
@@ -273,6 +272,64 @@ static json_t *read_json(const char *run_dir, const char *name)
     return len < 0 || (size_t)len >= sizeof path
                ? NULL
                : json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
+}
+
+json_t *ruc_run_dir_record(const char *run_dir)
+{
+    return read_json(run_dir, "record.json");
+}
+
+bool ruc_run_dir_held(const char *run_dir)
+{
+    char path[PATH_MAX];
+    int len = snprintf(path, sizeof path, "%s/lock", run_dir);
+    int lock =
+        len < 0 || (size_t)len >= sizeof path ? -1 : open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    bool held = lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (lock >= 0) {
+        close(lock);
+    }
+    return held;
+}
+
+bool ruc_run_dir_vacant(const char *run_dir)
+{
+    struct stat wanted, cwd;
+    DIR *list = stat(run_dir, &wanted) == 0 ? opendir("/proc") : NULL;
+    bool vacant = list != NULL;
+    for (struct dirent *item; vacant && (item = readdir(list)) != NULL;) {
+        char path[64];
+        if (item->d_name[0] < '1' || item->d_name[0] > '9') {
+            continue;
+        }
+        snprintf(path, sizeof path, "/proc/%.20s/cwd", item->d_name);
+        vacant = stat(path, &cwd) < 0 || cwd.st_ino != wanted.st_ino || cwd.st_dev != wanted.st_dev;
+    }
+    if (list != NULL) {
+        closedir(list);
+    }
+    return vacant;
+}
+
+int ruc_run_dir_driver(const char *run_dir)
+{
+    ruc_proc_id_t id;
+    json_t *status = read_json(run_dir, "status.json");
+    int pidfd = !says_ended(status) && who_is(status, "driver", &id) ? ruc_proc_same(&id) : -ESRCH;
+    json_decref(status);
+    if (pidfd < 0) {
+        return 0;
+    }
+    close(pidfd);
+    return id.pid;
+}
+
+void ruc_run_dir_instance(const char *run_dir, char instance[37])
+{
+    json_t *plan = read_json(run_dir, "plan.json");
+    const char *text = json_string_value(json_object_get(plan, "instance"));
+    snprintf(instance, 37, "%s", text == NULL ? "" : text);
+    json_decref(plan);
 }
 
 int ruc_run_dir_signal_helper(const char *run_dir, int signal, bool *stopped)

@@ -5,7 +5,8 @@
  *   lock         flock: held by the one living helper of this epoch (and by whoever starts it)
  *   plan.json    what to run                    log, log.1   the driver's output
  *   status.json  what the helper last knew      helper.log   the helper's own words
- *   rpc          its socket                     others       the plan's `files` */
+ *   rpc          its socket                     record.json  the engine, see recover.h
+ *   others       the plan's `files` */
 #ifndef RUC_ENGINE_RUN_DIR_H
 #define RUC_ENGINE_RUN_DIR_H
 
@@ -34,6 +35,23 @@ typedef struct ruc_run_look {
 /* Looks. When there is no helper and its status does not say "ended", what is left of the instance
  * is killed (see proc/identity.h); to be repeated until `left` is 0. */
 void ruc_run_dir_look(const char *run_dir, const char *instance, ruc_run_look_t *look);
+
+/* True when a helper lives in it. Touches nothing. */
+bool ruc_run_dir_held(const char *run_dir);
+
+/* The engine's record as it was when its driver was started (record.json); NULL when there is none
+ * that can be read. The caller's. */
+json_t *ruc_run_dir_record(const char *run_dir);
+
+/* True when no process works in the directory: who holds its lock then is no helper, but a server
+ * that was about to start one, and stands still. Reads all of /proc. */
+bool ruc_run_dir_vacant(const char *run_dir);
+
+/* The pid of the driver that runs in it, by its status.json and checked; 0: none. */
+int ruc_run_dir_driver(const char *run_dir);
+
+/* The instance (37 bytes) of the plan in it; "" when it has none yet. */
+void ruc_run_dir_instance(const char *run_dir, char instance[37]);
 
 /* For a helper that does not answer. Each reads the files of the directory for who is meant, and
  * signals through a verified pidfd. */

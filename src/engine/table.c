@@ -11,6 +11,7 @@ ruc_table_t *ruc_table_new(ruc_store_t *store, size_t max)
     ruc_table_t *table = calloc(1, sizeof *table);
     if (table != NULL) {
         table->store = store;
+        table->shared = store != NULL && ruc_store_shared(store);
         table->max = max;
     }
     return table;
@@ -233,14 +234,10 @@ typedef struct loading {
 static void load_row(void *arg, const ruc_store_row_t *row)
 {
     ruc_table_t *table = ((loading_t *)arg)->table;
-    ruc_why_t why = {""};
-    ruc_record_t *record = ruc_record_parse(row->doc, row->doc_len, &why);
-    if (record == NULL || strcmp(record->id, row->id) != 0 || record->rev != row->rev) {
-        ruc_log(RUC_LOG_STORE, RUC_ERROR, "the record of engine %s (%s) is left alone: %s", row->id,
-                row->name, record == NULL ? why.text : "its id or revision is not its row's");
-    } else if (ruc__table_insert(table, record) < 0) {
+    ruc_record_t *record = ruc__table_read_row(table, row);
+    if (record != NULL && ruc__table_insert(table, record) < 0) {
         ruc_log(RUC_LOG_STORE, RUC_ERROR, "no memory for engine %s", row->id);
-    } else {
+    } else if (record != NULL) {
         ruc__table_entry(table, record->id)->beat_ms = row->beat_ms;
     }
     ruc_record_unref(record);
@@ -276,5 +273,6 @@ void ruc_table_free(ruc_table_t *table)
         ruc__table_take_out(table, table->sorted[table->count - 1]);
     }
     free(table->sorted);
+    free(table->gone);
     free(table);
 }

@@ -81,6 +81,32 @@ void ruc_table_beat(ruc_table_t *table, const char *id, int64_t wall_ms);
 int64_t ruc_table_last_beat(const ruc_table_t *table, const char *id);
 void ruc_table_flush(ruc_table_t *table);
 
+/* ---- what other servers wrote (a shared store; table_others.c) ---- */
+
+/* Takes a row over as it is in the store, and tells the watchers where that is news. An older one
+ * than what is known is passed over, unless it is the `truth`: read from the store just now. A row
+ * that cannot be read is logged, once for each revision, and left alone. 0, RUC_EINVALID,
+ * UV_ENOMEM.
+ */
+int ruc_table_take_row(ruc_table_t *table, const ruc_store_row_t *row, bool truth);
+
+/* The last heartbeat that the store has of an engine; an older one than what is known is passed
+ * over.
+ */
+void ruc_table_take_beat(ruc_table_t *table, const char *id, int64_t beat_ms);
+
+/* The row of that id is not in the store any more. */
+void ruc_table_take_gone(ruc_table_t *table, const char *id);
+
+/* Reads one engine, by id or name, from the store and takes it over. By callback: 0 and the record,
+ * RUC_ENOTFOUND, RUC_ESTORE. */
+int ruc_table_fetch(ruc_table_t *table, const char *id_or_name, ruc_table_cb cb, void *arg);
+
+/* Writes a record that the store has lost as it is, with an event that says so. By callback:
+ * RUC_EEXISTS (somebody else has), RUC_ESTORE. */
+int ruc_table_restore(ruc_table_t *table, ruc_record_t *record, const char *message,
+                      ruc_table_cb cb, void *arg);
+
 void ruc_table_watch(ruc_table_t *table, ruc_watcher_t *watcher);
 void ruc_table_unwatch(ruc_table_t *table, ruc_watcher_t *watcher);
 

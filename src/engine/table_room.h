@@ -13,8 +13,14 @@ typedef struct entry {
     UT_hash_handle by_id, by_name;
 } entry_t;
 
+#define RUC__TABLE_GONE 4096u /* ids of engines that were removed lately */
+
 struct ruc_table {
     ruc_store_t *store;
+    bool shared;      /* others write to the store too */
+    char (*gone)[27]; /* a ring of RUC__TABLE_GONE ids; NULL: not needed yet */
+    size_t gone_at;
+    char bad[64]; /* id and revision of the last row that could not be read */
     entry_t *ids, *names;
     entry_t **sorted;
     size_t count, room, max;
@@ -32,6 +38,13 @@ entry_t *ruc__table_entry(const ruc_table_t *table, const char *id);
 int ruc__table_insert(ruc_table_t *table, ruc_record_t *record);
 void ruc__table_take_out(ruc_table_t *table, entry_t *entry);
 void ruc__table_replace(entry_t *entry, ruc_record_t *next);
+
+/* The record of a row; NULL, and a line in the log the first time, where it cannot be read or was
+ * edited by hand. */
+ruc_record_t *ruc__table_read_row(ruc_table_t *table, const ruc_store_row_t *row);
+
+/* Remembers that an engine was removed: what is heard of it later is old. */
+void ruc__table_note_gone(ruc_table_t *table, const char *id);
 
 /* Tells the watchers, or the listeners. */
 void ruc__table_tell(ruc_table_t *table, ruc_record_t *before, ruc_record_t *after);

@@ -18,6 +18,7 @@ typedef struct change {
     char id[RUC_ULID_SIZE];
     ruc_event_t events[NOTES_MAX];
     size_t event_count;
+    int rc; /* what the store has said */
     ruc_table_cb cb;
     void *arg;
 } change_t;
@@ -28,10 +29,15 @@ static int apply(ruc_table_t *table, change_t *change)
     entry_t *entry = ruc__table_entry(table, change->id);
     ruc_record_t *before = entry == NULL ? NULL : ruc_record_ref(entry->record);
     int rc = 0;
+    if (change->next != NULL && before != NULL && before->rev > change->next->rev) {
+        ruc_record_unref(before);
+        return 0; /* a later one has been seen already, by way of the feed */
+    }
     if (change->next == NULL) {
         if (entry != NULL) {
             ruc__table_take_out(table, entry);
         }
+        ruc__table_note_gone(table, change->id);
     } else if (entry != NULL) {
         ruc__table_replace(entry, change->next);
     } else {
@@ -53,27 +59,47 @@ static void change_free(change_t *change)
     free(change);
 }
 
+static void end(change_t *change, int rc)
+{
+    entry_t *entry = ruc__table_entry(change->table, change->id);
+    if (change->cb != NULL) {
+        change->cb(change->arg, rc, entry == NULL ? NULL : entry->record);
+    }
+    change_free(change);
+}
+
+/* Somebody else was faster, and what they wrote is known now. */
+static void caught_up(void *arg, int rc, ruc_record_t *record)
+{
+    (void)record;
+    change_t *change = arg;
+    end(change, rc == RUC_ESTORE ? rc : change->rc);
+}
+
 static void committed(void *arg, int rc)
 {
     change_t *change = arg;
     ruc_table_t *table = change->table;
-    if (change->next != NULL && change->next->rev == 1) {
+    bool create = change->next != NULL && change->next->rev == 1;
+    if (create) {
         table->creating--;
     }
     if (rc == 0) {
         rc = apply(table, change);
-        for (size_t i = 0; i < change->event_count; i++) {
-            ruc__table_tell_event(table, &change->events[i]);
+        for (size_t i = 0; !table->shared && i < change->event_count; i++) {
+            ruc__table_tell_event(table, &change->events[i]); /* else the feed does */
         }
     }
     if (rc == RUC_ESTORE) {
         ruc_log(RUC_LOG_STORE, RUC_ERROR, "a change of engine %s was not stored", change->id);
     }
-    entry_t *entry = ruc__table_entry(table, change->id);
-    if (change->cb != NULL) {
-        change->cb(change->arg, rc, entry == NULL ? NULL : entry->record);
+    change->rc = rc;
+    bool behind = rc == RUC_ECONFLICT || rc == RUC_ENOTFOUND || rc == RUC_EEXISTS;
+    if (table->shared && behind &&
+        ruc_table_fetch(table, create ? change->next->name : change->id, caught_up, change) == 0) {
+        return;
     }
-    change_free(change);
+    end(change, rc);
 }
 
 static change_t *change_new(ruc_table_t *table, const char *id, ruc_record_t *next, ruc_table_cb cb,
@@ -174,6 +200,26 @@ static int submit(change_t *change, uint64_t expected)
     if (rc < 0) {
         change_free(change);
     }
+    return rc;
+}
+
+int ruc_table_restore(ruc_table_t *table, ruc_record_t *record, const char *message,
+                      ruc_table_cb cb, void *arg)
+{
+    ruc_event_t event;
+    change_t *change = change_new(table, record->id, ruc_record_ref(record), cb, arg);
+    if (change == NULL) {
+        return UV_ENOMEM;
+    }
+    int rc = ruc_event_make(&event, "state", NULL, record, ruc_record_text(record, "reason"),
+                            message, "monitor", NULL);
+    if (rc < 0) {
+        change_free(change);
+        return rc;
+    }
+    change->events[change->event_count++] = event;
+    rc = submit(change, 0);
+    table->creating += rc == 0 && record->rev == 1;
     return rc;
 }
 
@@ -278,7 +324,7 @@ static void noted(void *arg, int rc)
 {
     note_t *note = arg;
     log_lost(rc);
-    if (rc == 0) {
+    if (rc == 0 && !note->table->shared) {
         ruc__table_tell_event(note->table, &note->event);
     }
     ruc_event_free(&note->event);

@@ -1,6 +1,7 @@
 /* verbs.c - see verbs.h. */
 #include "engine/verbs.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,6 +52,28 @@ static json_t *stop(const ruc_record_t *record)
                                            (json_int_t)record->epoch, "ending", "StoppedByUser"));
 }
 
+static bool is_lost(const ruc_record_t *record)
+{
+    return record->state != RUC_STATE_STOPPED &&
+           strcmp(ruc_record_text(record, "reason"), "HostLost") == 0;
+}
+
+/* Gives the driver on a host that is lost up: it counts as ended from this write on, and the epoch
+ * is one that it does not have, so that it is ended when its host is back (strays.h). */
+static json_t *give_up(const ruc_record_t *record, const char *desired)
+{
+    char now[RUC_RFC3339_SIZE], message[256];
+    json_int_t epoch = (json_int_t)record->epoch + 1;
+    snprintf(message, sizeof message, "by force: epoch %llu on host %s was given up",
+             (unsigned long long)record->epoch, ruc_record_place(record, "name"));
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:n, s:n, s:n, s:s, s:s, s:s, s:s, s:{}}",
+                     "state", "Stopped", "desired", desired, "reason", "StoppedByUser", "message",
+                     message, "health", "unknown", "epoch", epoch, "wanted_epoch", epoch,
+                     "endpoint", "ui", "next_start_at", "stopped_at",
+                     ruc_clock_rfc3339(ruc_clock_wall_ms(), now), "ending", "", "instance", "",
+                     "keeper", "", "place");
+}
+
 static bool starting_or_up(const ruc_record_t *record)
 {
     return record->state != RUC_STATE_STOPPED && ruc_record_text(record, "ending")[0] == '\0';
@@ -74,6 +97,12 @@ json_t *ruc_verb_changes(const ruc_record_t *record, const char *verb, int *rc)
     } else if (strcmp(verb, "stop") == 0) {
         bool already = deleted || record->desired == RUC_WANT_STOPPED;
         changes = already ? json_object() : stop(record);
+    } else if (strcmp(verb, "force-stop") == 0 && is_lost(record)) {
+        changes = give_up(record, deleted ? "Deleted" : "Stopped");
+    } else if (strcmp(verb, "force-delete") == 0 && is_lost(record)) {
+        changes = give_up(record, "Deleted");
+    } else if (strcmp(verb, "force-stop") == 0 || strcmp(verb, "force-delete") == 0) {
+        return ruc_verb_changes(record, verb + 6, rc); /* nothing is lost: no force is needed */
     } else if (strcmp(verb, "delete") == 0) {
         changes = deleted ? json_object()
                           : with_stopping(record, json_pack("{s:s}", "desired", "Deleted"));
@@ -99,7 +128,7 @@ bool ruc_verb_settled(const ruc_record_t *record, const char *verb)
 typedef struct asked {
     ruc_table_t *table;
     char id[RUC_ULID_SIZE];
-    char verb[8];
+    char verb[16];
     uint64_t rev; /* only this one; 0: any */
     char *by;
     json_t *data;

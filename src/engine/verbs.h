@@ -5,11 +5,12 @@
 
 #include "engine/table.h"
 
-/* verb: "start", "stop", "restart" or "delete". Loses no race: it is tried again on the newest
- * record, unless `rev` is given (not 0), then only that revision is changed. By callback:
- * RUC_ENOTFOUND, RUC_EREFUSED (start or restart of an engine that is being deleted), RUC_ESTORE,
- * RUC_ECONFLICT (another revision, or 16 races lost). `data` (borrowed, may be NULL; see event.h)
- * goes into the event of the request. Returns a negative code, without a
+/* verb: "start", "stop", "restart" or "delete"; "force-stop" and "force-delete" are the same but
+ * for an engine that is HostLost, whose driver they give up: its epoch is raised. Loses no race: it
+ * is tried again on the newest record, unless `rev` is given (not 0), then only that revision is
+ * changed. By callback: RUC_ENOTFOUND, RUC_EREFUSED (start or restart of an engine that is being
+ * deleted), RUC_ESTORE, RUC_ECONFLICT (another revision, or 16 races lost). `data` (borrowed, may
+ * be NULL; see event.h) goes into the event of the request. Returns a negative code, without a
  * callback, for an unknown verb, no memory, or what the store says at once. */
 int ruc_verb(ruc_table_t *table, const char *id, const char *verb, uint64_t rev, const char *by,
              json_t *data, ruc_table_cb cb, void *arg);

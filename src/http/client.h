@@ -79,6 +79,10 @@ void ruc_http_call_cancel(ruc_http_call_t *call);
 /* Lets a call go on that on_data has paused; on_data may be called from inside. */
 void ruc_http_call_resume(ruc_http_call_t *call);
 
+/* Has any byte of the request been handed to a connection? For the end of a call (valid inside its
+ * callback): false means that the peer cannot have seen it. */
+bool ruc_http_call_sent(const ruc_http_call_t *call);
+
 /* How many calls are under way. */
 size_t ruc_http_client_active(const ruc_http_client_t *client);
 

@@ -294,6 +294,12 @@ static int code_of(ruc_http_call_t *call, CURLcode result)
     }
 }
 
+bool ruc_http_call_sent(const ruc_http_call_t *call)
+{
+    long bytes = 0;
+    return curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &bytes) != CURLE_OK || bytes > 0;
+}
+
 void ruc__call_report(ruc_http_call_t *call, CURLcode result)
 {
     int rc = code_of(call, result);

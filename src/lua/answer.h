@@ -12,4 +12,11 @@
 void ruc_answer_record(ruc_app_t *app, ruc_http_stream_t *stream, int status, ruc_record_t *record,
                        const ruc_http_header_t *headers, size_t n);
 
+#define RUC_ANSWER_STALE "x-rucat-stale"
+
+/* While what is known of the engines may be older than what the store has (feed.h), adds the header
+ * x-rucat-stale: for how many seconds. `headers` has room for one more, `text` holds the value. The
+ * new count. */
+size_t ruc_answer_mark(const ruc_app_t *app, ruc_http_header_t *headers, size_t n, char text[24]);
+
 #endif

@@ -9,8 +9,10 @@
 
 #include "core/config.h"
 #include "engine/agenda.h"
+#include "engine/feed.h"
 #include "engine/fleet.h"
 #include "engine/idempotency.h"
+#include "engine/replicas.h"
 #include "engine/table.h"
 #include "http/client.h"
 #include "http/server.h"
@@ -33,11 +35,15 @@ typedef struct ruc_app {
                                   RUC_STALLED_MAX, 0 is none; NULL: none */
     const char *stall_story;   /* how it was; "" */
     bool embedded;
-    bool closing; /* no new work */
+    bool server, monitor; /* the roles of this process */
+    const char *peer_url; /* where other replicas reach it */
+    bool closing;         /* no new work */
     ruc_store_t *store;
     ruc_table_t *table;
+    ruc_feed_t *feed; /* NULL: nobody else writes to the store */
     ruc_idempotency_t *keys;
     ruc_fleet_t *fleet;
+    ruc_replicas_t *replicas;
     ruc_agenda_t *agenda;
     ruc_http_client_t *client;
     struct ruc_vm *system;                       /* the state of reconcile */

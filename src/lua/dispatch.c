@@ -17,6 +17,7 @@
 #include "lua/follow.h"
 #include "lua/hold.h"
 #include "lua/job.h"
+#include "lua/proxy.h"
 #include "lua/request.h"
 #include "lua/scripts.h"
 #include "lua/value.h"
@@ -70,8 +71,13 @@ static bool host_is_ours(const ruc_app_t *app, const char *authority)
     if (ruc_config_loopback(host)) {
         return true;
     }
-    return ruc_config_address(ruc_config_text(app->config, "listen"), ours, &port) == 0 &&
-           strcasecmp(host, ours) == 0;
+    if (ruc_config_address(ruc_config_text(app->config, "listen"), ours, &port) == 0 &&
+        strcasecmp(host, ours) == 0) {
+        return true;
+    }
+    /* As other replicas call us. */
+    const char *peer = strstr(app->peer_url, "://");
+    return peer != NULL && strcasecmp(authority, peer + 3) == 0;
 }
 
 /* The same for a Host that was looked at just now: mostly it is the one of the request before. */
@@ -119,6 +125,8 @@ typedef struct rendering {
     ruc_record_t *record;
     bool follows;
     ruc_follow_t follow;
+    bool proxied;
+    ruc_proxy_t proxy;
     bool hold;
     char id[27], verb[8];
     int64_t ms;
@@ -185,6 +193,10 @@ static int render(lua_State *L)
             r->hold = true;
             break;
         }
+        if (ruc_proxy_test(co, 2, &r->proxy)) {
+            r->proxied = true;
+            break;
+        }
         if (ruc_follow_test(co, 2, &r->follow)) {
             r->follows = true;
             break;
@@ -204,9 +216,14 @@ static int render(lua_State *L)
 static void send_answer(handling_t *handling, rendering_t *r)
 {
     ruc_http_stream_t *stream = handling->request->stream;
-    ruc_http_header_t all[RUC_ANSWER_HEADERS + 1];
+    ruc_http_header_t all[RUC_ANSWER_HEADERS + 2];
+    char stale[24];
     if (r->hold) {
         ruc_hold_begin(handling->app, stream, r->status, r->id, r->verb, r->ms);
+        return;
+    }
+    if (r->proxied) {
+        ruc_proxy_begin(handling->app, stream, &r->proxy);
         return;
     }
     if (r->follows) {
@@ -222,7 +239,8 @@ static void send_answer(handling_t *handling, rendering_t *r)
         all[r->header_count++] = (ruc_http_header_t){
             "content-type", r->ours ? "application/json" : "text/plain; charset=utf-8"};
     }
-    ruc_zip_respond(handling->app, stream, r->status, all, r->header_count, r->text, r->len);
+    size_t n = ruc_answer_mark(handling->app, all, r->header_count, stale);
+    ruc_zip_respond(handling->app, stream, r->status, all, n, r->text, r->len);
 }
 
 static void handled(void *arg, ruc_outcome_t outcome, lua_State *co, int n)
@@ -384,6 +402,29 @@ static void start_handler(ruc_app_t *app, ruc_http_stream_t *stream, const ruc_h
     }
 }
 
+/* A process without the server role answers for itself, and other replicas' questions about what
+ * its engines have written and use. */
+static bool is_served(const ruc_app_t *app, const ruc_http_stream_t *stream, const char *pattern)
+{
+    static const char *const own[] = {"/healthz", "/readyz", "/metrics"},
+                             *const asked[] = {"/v1/engines/{id}/logs", "/v1/engines/{id}/stats",
+                                               "/v1/stats"};
+    if (app->server) {
+        return true;
+    }
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
+        if (strcmp(own[i], pattern) == 0) {
+            return true;
+        }
+    }
+    for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+        if (strcmp(asked[i], pattern) == 0 && ruc_http_header(stream, RUC_PROXY_HOP) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void ruc_dispatch_request(ruc_http_stream_t *stream, void *arg)
 {
     ruc_app_t *app = arg;
@@ -407,6 +448,9 @@ void ruc_dispatch_request(ruc_http_stream_t *stream, void *arg)
         }
     } else if (rc < 0) {
         ruc_http_problem(stream, 404, NULL, "there is no such path");
+    } else if (!is_served(app, stream, match.pattern)) {
+        ruc_http_problem(stream, 404, NULL,
+                         "this process has the monitor role only: ask one with the server role");
     } else {
         start_handler(app, stream, &match);
     }

@@ -87,7 +87,9 @@ static void send_event(ruc__follower_t *f, const char *id, const char *engine, c
     sending->follower = f;
     sending->engine = record == NULL ? NULL : ruc_record_ref(record);
     sending->last = live && record == NULL && f->what.engine[0] != '\0';
-    snprintf(f->what.after, sizeof f->what.after, "%s", id);
+    if (strcmp(id, f->what.after) > 0) {
+        snprintf(f->what.after, sizeof f->what.after, "%s", id);
+    }
     f->pending++;
     ask(sending);
 }
@@ -99,6 +101,9 @@ static void replayed(void *arg, int rc, const ruc_store_event_t *events, size_t 
     ruc__follower_t *f = arg;
     f->replaying = false;
     f->pending++; /* sending may end the follower: it must outlive this */
+    if (n > 0) {
+        snprintf(f->replayed, sizeof f->replayed, "%s", events[n - 1].id);
+    }
     for (size_t i = 0; i < n && f->stream != NULL; i++) {
         send_event(f, events[i].id, events[i].engine, events[i].kind, events[i].doc,
                    events[i].doc_len, false);
@@ -138,7 +143,7 @@ static void told(ruc_listener_t *listener, const ruc_event_t *event)
     }
     if (f->replaying) {
         f->again = true;
-    } else if (strcmp(event->id, f->what.after) > 0) {
+    } else if (strcmp(event->id, f->replayed) > 0) { /* another server's may come late */
         send_event(f, event->id, event->engine, event->kind, event->doc, event->len, true);
     }
 }
@@ -152,6 +157,7 @@ void ruc__follow_events_begin(ruc__follower_t *f)
 {
     static const char hello[] = "retry: 1000\n\n";
     f->listener.told = told;
+    memcpy(f->replayed, f->what.after, sizeof f->replayed);
     ruc_table_listen(f->app->table, &f->listener);
     uv_timer_start(&f->timer, alive, ALIVE_MS, ALIVE_MS);
     if (ruc__follow_write(f, hello, sizeof hello - 1) && f->what.replay) {

@@ -32,17 +32,31 @@ static void have_read(void *arg, int rc, const char *data, size_t len, const ruc
     ruc__follow_settle(f);
 }
 
+/* Where its log is. RUC_ENOTFOUND: it is gone, or moved to where we cannot read it. */
+static int log_dir(const ruc__follower_t *f, char *dir, size_t size)
+{
+    ruc_record_t *record = ruc_table_find(f->app->table, f->what.engine);
+    if (record == NULL || !ruc_replicas_has_files(f->app->replicas, record)) {
+        return RUC_ENOTFOUND;
+    }
+    return ruc_fleet_dir(f->app->fleet, ruc_record_place(record, "dir"), record->id, dir, size);
+}
+
 static void look(uv_timer_t *timer)
 {
     ruc__follower_t *f = timer->data;
     char dir[4096];
-    int rc = ruc_fleet_dir(f->app->fleet, f->what.engine, dir, sizeof dir);
+    int rc = log_dir(f, dir, sizeof dir);
+    if (rc == RUC_ENOTFOUND) {
+        ruc__follow_end(f, "the engine's log is on another host now");
+        return;
+    }
     if (rc == 0) {
         f->pending++;
         rc = ruc_logs_since(f->app->loop, dir, &f->mark, PIECE, have_read, f);
+        f->pending -= rc < 0;
     }
     if (rc < 0) {
-        f->pending--;
         next_look(f, LOOK_MS);
     }
 }
@@ -65,9 +79,10 @@ void ruc__follow_log_begin(ruc__follower_t *f)
     char dir[4096];
     f->watcher.changed = changed;
     ruc_table_watch(f->app->table, &f->watcher);
-    if (ruc_table_find(f->app->table, f->what.engine) == NULL ||
-        ruc_fleet_dir(f->app->fleet, f->what.engine, dir, sizeof dir) < 0) {
-        ruc__follow_end(f, "the engine is deleted");
+    if (log_dir(f, dir, sizeof dir) < 0) {
+        ruc__follow_end(f, ruc_table_find(f->app->table, f->what.engine) == NULL
+                               ? "the engine is deleted"
+                               : "the engine's log is on another host");
         return;
     }
     f->pending++;

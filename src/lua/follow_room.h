@@ -18,6 +18,7 @@ typedef struct ruc__follower {
     bool timer_closed;
     bool full;             /* the peer does not keep up */
     bool replaying, again; /* events: reading what is stored; something came meanwhile */
+    char replayed[27];     /* events: ids up to here were read from the store */
     ruc_logs_mark_t mark;  /* log: read up to here */
     struct ruc__follower *prev, *next;
 } ruc__follower_t;

@@ -31,9 +31,26 @@ static void agenda_ready(void *arg)
 {
     ruc_app_t *app = arg;
     char id[27];
-    while (monitor.waits && !app->closing && ruc_agenda_take(app->agenda, id)) {
+    while (monitor.waits && !app->closing && ruc_feed_fresh(app->feed) &&
+           ruc_agenda_take(app->agenda, id)) {
         monitor.waits = false;
         ruc_job_wake(monitor.waiting, push_id, id);
+    }
+}
+
+void ruc_monitor_fresh(void *arg, bool fresh)
+{
+    ruc_app_t *app = arg;
+    if (app->agenda == NULL) {
+        return;
+    }
+    if (fresh) {
+        ruc_log(RUC_LOG_MONITOR, RUC_INFO,
+                "the engines are known as the store has them: reconciling");
+        agenda_ready(app);
+    } else {
+        ruc_log(RUC_LOG_MONITOR, RUC_WARN,
+                "the store does not say how the engines are: they are left as they are");
     }
 }
 
@@ -75,24 +92,58 @@ static bool worth_a_line(const ruc_record_t *before, const ruc_record_t *after)
            strcmp(ruc_record_text(before, "health"), ruc_record_text(after, "health")) != 0;
 }
 
+/* Each replica sees each change: the one that keeps the engine tells of it. */
+static bool is_ours(const ruc_record_t *before, const ruc_record_t *after)
+{
+    const ruc_replicas_t *replicas = monitor.app->replicas;
+    return !ruc_replicas_shared(replicas) ||
+           strcmp(ruc_record_text(after != NULL ? after : before, "keeper"),
+                  ruc_replicas_self(replicas)->id) == 0;
+}
+
 static void record_changed(ruc_watcher_t *watcher, ruc_record_t *before, ruc_record_t *after)
 {
     (void)watcher;
-    count_move(before, after);
+    bool ours = is_ours(before, after);
+    if (ours) {
+        count_move(before, after);
+    }
     if (after == NULL) {
-        ruc_log(RUC_LOG_ENGINE, RUC_INFO, "engine %s (%s) is deleted", before->name, before->id);
+        ruc_log(RUC_LOG_ENGINE, ours ? RUC_INFO : RUC_DEBUG, "engine %s (%s) is deleted",
+                before->name, before->id);
         ruc_agenda_put(monitor.app->agenda, before->id, 0); /* what is kept for it goes */
         return;
     }
     if (worth_a_line(before, after)) {
         const char *message = ruc_record_text(after, "message");
-        ruc_log(RUC_LOG_ENGINE, RUC_INFO, "engine %s (%s) epoch %llu: %s, wanted %s, %s, %s%s%s",
-                after->name, after->id, (unsigned long long)after->epoch,
-                ruc_state_name(after->state), ruc_record_text(after, "desired"),
-                ruc_record_text(after, "reason"), ruc_record_text(after, "health"),
-                message[0] != '\0' ? ": " : "", message);
+        ruc_log(RUC_LOG_ENGINE, ours ? RUC_INFO : RUC_DEBUG,
+                "engine %s (%s) epoch %llu: %s, wanted %s, %s, %s%s%s", after->name, after->id,
+                (unsigned long long)after->epoch, ruc_state_name(after->state),
+                ruc_record_text(after, "desired"), ruc_record_text(after, "reason"),
+                ruc_record_text(after, "health"), message[0] != '\0' ? ": " : "", message);
     }
     ruc_agenda_put(monitor.app->agenda, after->id, 0);
+}
+
+static void put_all(ruc_app_t *app)
+{
+    for (size_t i = 0; i < ruc_table_count(app->table); i++) {
+        ruc_agenda_put(app->agenda, ruc_table_at(app->table, i)->id, 0);
+    }
+}
+
+void ruc_monitor_replicas_changed(ruc_app_t *app)
+{
+    static bool held;
+    if (app->system == NULL || app->closing) {
+        return;
+    }
+    bool holds = ruc_replicas_holds(app->replicas);
+    if (holds && !held) {
+        ruc_fleet_sweep(app->fleet, app->table, NULL); /* what has gone on without us? */
+    }
+    held = holds;
+    put_all(app);
 }
 
 int ruc_monitor_prepare(ruc_app_t *app, ruc_why_t *why)
@@ -140,6 +191,9 @@ int ruc_monitor_open(ruc_app_t *app, ruc_why_t *why)
 {
     const char *root = app->lua_dir;
     monitor.app = app;
+    if (!app->monitor) {
+        return 0; /* others reconcile */
+    }
     int rc = ruc_fileset_read(&monitor.files, &root, 1, why);
     if (rc < 0) {
         return rc;
@@ -154,9 +208,7 @@ int ruc_monitor_open(ruc_app_t *app, ruc_why_t *why)
     }
     monitor.watcher.changed = record_changed;
     ruc_table_watch(app->table, &monitor.watcher);
-    for (size_t i = 0; i < ruc_table_count(app->table); i++) {
-        ruc_agenda_put(app->agenda, ruc_table_at(app->table, i)->id, 0);
-    }
+    put_all(app);
     uv_timer_init(app->loop, &monitor.flush);
     uv_timer_start(&monitor.flush, flush_beats, 30000, 30000);
     monitor.flushing = true;

@@ -24,6 +24,7 @@
 #include "lua/view.h"
 
 #define KEEP_EPOCHS 5
+#define FENCED "the lease of this replica does not hold"
 
 static ruc_fleet_t *fleet_of(lua_State *L)
 {
@@ -128,11 +129,15 @@ static int driver_start(lua_State *L)
     if (ruc_vm_of(L)->app->closing) {
         return ruc_push_err(L, RUC_ECLOSED, "the server is stopping");
     }
+    uint64_t until_ms = ruc_replicas_holds_until(ruc_vm_of(L)->app->replicas);
+    if (until_ms == 0) {
+        return ruc_push_err(L, RUC_ECLOSED, FENCED);
+    }
     json_t *plan = ruc_value_to_json(L, 2, true, &why); /* the plan's check names the NUL */
     if (plan == NULL) {
         return ruc_push_err(L, RUC_EINVALID, why.text);
     }
-    int rc = ruc_fleet_start(fleet_of(L), record, plan, &why);
+    int rc = ruc_fleet_start(fleet_of(L), record, plan, until_ms, &why);
     json_decref(plan);
     return push_rc(L, rc, why.text);
 }
@@ -144,6 +149,9 @@ static int driver_adopt(lua_State *L)
 
 static int driver_stop(lua_State *L)
 {
+    if (!ruc_replicas_holds(ruc_vm_of(L)->app->replicas)) {
+        return ruc_push_err(L, RUC_ECLOSED, FENCED);
+    }
     return push_rc(L, ruc_fleet_stop(fleet_of(L), luaL_checkstring(L, 1), NULL, -1), NULL);
 }
 
@@ -153,14 +161,14 @@ static int driver_forget(lua_State *L)
     return 0;
 }
 
-/* data directory, run directory */
+/* rucat.driver.dirs(id, epoch [, base]): data directory, run directory */
 static int driver_dirs(lua_State *L)
 {
     char data[4096], run[4096];
-    const char *id = luaL_checkstring(L, 1);
+    const char *id = luaL_checkstring(L, 1), *base = luaL_optstring(L, 3, NULL);
     uint64_t epoch = (uint64_t)luaL_checkinteger(L, 2);
-    if (ruc_fleet_data_dir(fleet_of(L), id, data, sizeof data) < 0 ||
-        ruc_fleet_run_dir(fleet_of(L), id, epoch, run, sizeof run) < 0) {
+    if (ruc_fleet_data_dir(fleet_of(L), base, id, data, sizeof data) < 0 ||
+        ruc_fleet_run_dir(fleet_of(L), base, id, epoch, run, sizeof run) < 0) {
         return luaL_error(L, "the state directory's path is too long");
     }
     lua_pushstring(L, data);
@@ -268,7 +276,8 @@ static void cleared(void *arg, int rc)
 static int clear(lua_State *L, bool all)
 {
     char dir[4096];
-    int rc = ruc_fleet_dir(fleet_of(L), luaL_checkstring(L, 1), dir, sizeof dir);
+    int rc = ruc_fleet_dir(fleet_of(L), luaL_optstring(L, 2, NULL), luaL_checkstring(L, 1), dir,
+                           sizeof dir);
     ruc_ticket_t ticket = ruc_job_ticket(L, "rucat.driver.prune");
     clearing_t *clearing = malloc(sizeof *clearing);
     if (clearing == NULL) {
@@ -295,6 +304,20 @@ static int driver_prune(lua_State *L)
 static int driver_remove(lua_State *L)
 {
     return clear(L, true);
+}
+
+/* rucat.driver.sweep([id]): ends drivers here whose epoch is over; see engine/strays.h. */
+static int driver_sweep(lua_State *L)
+{
+    ruc_fleet_sweep(fleet_of(L), ruc_vm_of(L)->app->table, luaL_optstring(L, 1, NULL));
+    return 0;
+}
+
+static int driver_count_takeover(lua_State *L)
+{
+    (void)L;
+    ruc_metric_add(ruc_metrics_series(RUC_M_TAKEOVERS), 1);
+    return 0;
 }
 
 static int driver_count_restart(lua_State *L)
@@ -335,6 +358,8 @@ void ruc_prim_driver(lua_State *L)
                                          {"spawn", driver_spawn},
                                          {"prune", driver_prune},
                                          {"remove", driver_remove},
+                                         {"sweep", driver_sweep},
+                                         {"count_takeover", driver_count_takeover},
                                          {"count_restart", driver_count_restart},
                                          {"count_start", driver_count_start},
                                          {"count_own", driver_count_own},

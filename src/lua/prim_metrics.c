@@ -132,6 +132,8 @@ static int metrics_render(lua_State *L)
     ruc_app_t *app = ruc_vm_of(L)->app;
     if (app->table != NULL) {
         gauge_engines(app->table);
+        ruc_metric_set(ruc_metrics_series(RUC_M_STORE_STALE),
+                       (double)ruc_feed_stale_ms(app->feed) / 1000);
     }
     ruc_buf_t text;
     ruc_buf_init(&text, 64u * 1024 * 1024);

@@ -122,7 +122,7 @@ static int server_config(lua_State *L)
 static int server_info(lua_State *L)
 {
     ruc_app_t *app = ruc_vm_of(L)->app;
-    lua_createtable(L, 0, 5);
+    lua_createtable(L, 0, 7);
     lua_pushinteger(L, (lua_Integer)sysconf(_SC_NPROCESSORS_ONLN));
     lua_setfield(L, -2, "cpus");
     lua_pushstring(L, app->instance);
@@ -133,6 +133,22 @@ static int server_info(lua_State *L)
     lua_setfield(L, -2, "mode");
     lua_pushliteral(L, RUCAT_VERSION);
     lua_setfield(L, -2, "version");
+    lua_newtable(L);
+    ruc_value_mark_array(L);
+    lua_Integer n = 0;
+    if (app->server) {
+        lua_pushliteral(L, "server");
+        lua_rawseti(L, -2, ++n);
+    }
+    if (app->monitor) {
+        lua_pushliteral(L, "monitor");
+        lua_rawseti(L, -2, ++n);
+    }
+    lua_setfield(L, -2, "roles");
+    if (app->replicas != NULL && ruc_replicas_shared(app->replicas)) {
+        lua_pushstring(L, ruc_replicas_self(app->replicas)->id);
+        lua_setfield(L, -2, "replica");
+    }
     return 1;
 }
 

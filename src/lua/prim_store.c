@@ -19,6 +19,7 @@
 #include "lua/job.h"
 #include "lua/options.h"
 #include "lua/prims.h"
+#include "lua/proxy.h"
 #include "lua/request.h"
 #include "lua/usage.h"
 #include "lua/value.h"
@@ -208,6 +209,13 @@ static int engines_create(lua_State *L)
     (void)ruc_job_ticket(L, "rucat.store.engines.create"); /* raises before there is a document */
     json_t *doc = object_at(L, 1, "an engine"), *data = data_at(L, 3);
     writing_t *writing = writing_new(L, "rucat.store.engines.create");
+    const ruc_app_t *app = ruc_vm_of(L)->app;
+    if (app->monitor && ruc_replicas_shared(app->replicas) && ruc_replicas_holds(app->replicas) &&
+        json_object_set_new(doc, "keeper", json_string(ruc_replicas_self(app->replicas)->id)) < 0) {
+        json_decref(doc);
+        json_decref(data);
+        return wait_written(L, writing, UV_ENOMEM, NULL);
+    }
     int rc = ruc_table_create(table_of(L), doc, data, by, written, writing, &why);
     json_decref(doc);
     json_decref(data);
@@ -225,6 +233,19 @@ static int engines_verb(lua_State *L)
     int rc = ruc_verb(table, id, verb, (uint64_t)rev, by, data, written, writing);
     json_decref(data);
     return wait_written(L, writing, rc, NULL);
+}
+
+/* get, but where the store is shared and the engine is not known here, the store is asked: somebody
+ * else may have made it just now. */
+static int engines_fetch(lua_State *L)
+{
+    ruc_table_t *table = table_of(L);
+    const char *key = luaL_checkstring(L, 1);
+    if (ruc_table_find(table, key) != NULL || ruc_vm_of(L)->app->feed == NULL) {
+        return engines_get(L);
+    }
+    writing_t *writing = writing_new(L, "rucat.store.engines.fetch");
+    return wait_written(L, writing, ruc_table_fetch(table, key, written, writing), NULL);
 }
 
 static int engines_change(lua_State *L)
@@ -318,13 +339,22 @@ static int engines_logs(lua_State *L)
     if (record == NULL) {
         return ruc_push_err(L, RUC_ENOTFOUND, NULL);
     }
+    ruc_why_t why = {""};
+    if (!ruc_replicas_has_files(app->replicas, record)) {
+        const ruc_replica_t *other = ruc_replicas_with_files(app->replicas, record, &why);
+        if (other != NULL) {
+            ruc_why_set(&why, RUC_ENOTFOUND, "it is on host %s: ask %s", other->name, other->url);
+        }
+        return ruc_push_err(L, RUC_ENOTFOUND, why.text);
+    }
     ruc_ticket_t ticket = ruc_job_ticket(L, "rucat.store.engines.logs");
     tailing_t *tailing = calloc(1, sizeof *tailing);
     if (tailing == NULL) {
         return luaL_error(L, "not enough memory");
     }
     tailing->ticket = ticket;
-    int rc = ruc_fleet_dir(app->fleet, record->id, dir, sizeof dir);
+    int rc =
+        ruc_fleet_dir(app->fleet, ruc_record_place(record, "dir"), record->id, dir, sizeof dir);
     if (rc == 0) {
         rc = ruc_logs_tail(app->loop, dir, (int)lines, LOG_BYTES, tailed, tailing);
     }
@@ -489,10 +519,11 @@ static int events_list(lua_State *L)
 
 void ruc_prim_store(lua_State *L)
 {
-    static const luaL_Reg engines[] = {
-        {"get", engines_get},   {"list", engines_list},       {"create", engines_create},
-        {"verb", engines_verb}, {"note", engines_note},       {"hold", engines_hold},
-        {"logs", engines_logs}, {"usage", ruc_engines_usage}, {NULL, NULL}};
+    static const luaL_Reg engines[] = {{"get", engines_get},         {"fetch", engines_fetch},
+                                       {"list", engines_list},       {"create", engines_create},
+                                       {"verb", engines_verb},       {"note", engines_note},
+                                       {"hold", engines_hold},       {"logs", engines_logs},
+                                       {"usage", ruc_engines_usage}, {NULL, NULL}};
     static const luaL_Reg system[] = {{"change", engines_change},
                                       {"remove", engines_remove},
                                       {"whole", engines_whole},
@@ -502,6 +533,7 @@ void ruc_prim_store(lua_State *L)
         {"claim", keys_claim}, {"settle", keys_settle}, {"release", keys_release}, {NULL, NULL}};
     ruc_hold_open(L);
     ruc_follow_open(L);
+    ruc_proxy_open(L);
     ruc_request_open(L);
     lua_createtable(L, 0, 2);
     luaL_newlib(L, engines);

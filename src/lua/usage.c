@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/run_dir.h"
 #include "lua/job.h"
 #include "lua/prims.h"
 #include "proc/usage.h"
@@ -18,12 +19,17 @@ typedef struct looking {
     int rc;
     size_t n;
     char (*ids)[27];
+    char **dirs; /* of drivers that another replica of this host keeps: their run directories */
     ruc_usage_t *usages;
 } looking_t;
 
 static void looking_free(looking_t *looking)
 {
     if (looking != NULL) {
+        for (size_t i = 0; looking->dirs != NULL && i < looking->n; i++) {
+            free(looking->dirs[i]);
+        }
+        free(looking->dirs);
         free(looking->ids);
         free(looking->usages);
         free(looking);
@@ -33,6 +39,11 @@ static void looking_free(looking_t *looking)
 static void look(uv_work_t *work)
 {
     looking_t *looking = work->data;
+    for (size_t i = 0; i < looking->n; i++) {
+        if (looking->dirs[i] != NULL) {
+            looking->usages[i].pid = ruc_run_dir_driver(looking->dirs[i]);
+        }
+    }
     looking->rc = looking->n == 0 ? 0 : ruc_proc_usage(looking->usages, looking->n);
 }
 
@@ -75,13 +86,30 @@ static looking_t *looking_new(size_t n)
     if (looking != NULL) {
         looking->ids = calloc(n + 1, sizeof *looking->ids);
         looking->usages = calloc(n + 1, sizeof *looking->usages);
-        if (looking->ids == NULL || looking->usages == NULL) {
+        looking->dirs = calloc(n + 1, sizeof *looking->dirs);
+        if (looking->ids == NULL || looking->dirs == NULL || looking->usages == NULL) {
             looking_free(looking);
             return NULL;
         }
         looking->work.data = looking;
     }
     return looking;
+}
+
+/* The run directory of a driver on this host that is not ours; NULL. */
+static char *others_dir(const ruc_app_t *app, const char *id)
+{
+    char dir[4096];
+    const ruc_record_t *record =
+        ruc_replicas_shared(app->replicas) ? ruc_table_find(app->table, id) : NULL;
+    if (record == NULL || record->state == RUC_STATE_STOPPED ||
+        ruc_record_place(record, "dir")[0] == '\0' ||
+        !ruc_replicas_has_files(app->replicas, record) ||
+        ruc_fleet_run_dir(app->fleet, ruc_record_place(record, "dir"), id, record->epoch, dir,
+                          sizeof dir) < 0) {
+        return NULL;
+    }
+    return strdup(dir);
 }
 
 /* The engines of the list at 1 that have a driver. */
@@ -94,6 +122,9 @@ static void add_drivers(lua_State *L, ruc_app_t *app, looking_t *looking, size_t
         if (seen != NULL && seen->pid > 0 && seen->phase != RUC_SEEN_ENDED) {
             memcpy(looking->ids[looking->n], id, 27);
             looking->usages[looking->n++].pid = seen->pid;
+        } else if (strlen(id) == 26 && seen == NULL &&
+                   (looking->dirs[looking->n] = others_dir(app, id)) != NULL) {
+            memcpy(looking->ids[looking->n++], id, 27);
         }
         lua_pop(L, 1);
     }

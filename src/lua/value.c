@@ -10,6 +10,7 @@
 
 #include "core/utf8.h"
 #include "lua/guard.h"
+#include "lua/surreal_value.h"
 #include "lua/view.h"
 #include "lua/vm.h"
 
@@ -197,8 +198,7 @@ int ruc_value_push_owned(lua_State *L, json_t *value)
 
 /* ---- to JSON text ---- */
 
-/* The length of a list: n when the keys are exactly 1..n (and n > 0 or it is marked), else -1. */
-static lua_Integer list_length(lua_State *L, int index)
+lua_Integer ruc_value_list_length(lua_State *L, int index)
 {
     lua_Integer n = (lua_Integer)lua_rawlen(L, index), seen = 0;
     if (n == 0) {
@@ -343,6 +343,22 @@ static int write_view(lua_State *L, ruc_record_t *record, ruc_buf_t *out)
     return json == NULL ? UV_ENOMEM : ruc_buf_add(out, json, len);
 }
 
+/* A value of SurrealDB as its text (a record id, a datetime, ...). */
+static int write_surreal(lua_State *L, int index, ruc_buf_t *out, ruc_why_t *why)
+{
+    ruc_buf_t text;
+    if (ruc_surreal_is_none(L, index)) {
+        return ruc_buf_adds(out, "null");
+    }
+    ruc_buf_init(&text, out->max);
+    int rc =
+        ruc_surreal_text(L, index, &text)
+            ? ruc_buf_add_json(out, ruc_buf_str(&text), text.len)
+            : ruc_why_set(why, RUC_EINVALID, "JSON: a %s has no JSON", luaL_typename(L, index));
+    ruc_buf_free(&text);
+    return rc;
+}
+
 static int write_value(lua_State *L, int index, writing_t *w, int depth)
 {
     ruc_buf_t *out = w->out;
@@ -374,14 +390,14 @@ static int write_value(lua_State *L, int index, writing_t *w, int depth)
         text = lua_tolstring(L, index, &len);
         return ruc_buf_add_json(out, text, len);
     case LUA_TTABLE:
-        n = list_length(L, index);
+        n = ruc_value_list_length(L, index);
         return n >= 0 ? write_list(L, index, n, w, depth) : write_object(L, index, w, depth);
     default:
         record = lua_type(L, index) == LUA_TUSERDATA ? ruc_view_test(L, index) : NULL;
         if (record != NULL) {
             return write_view(L, record, out);
         }
-        return ruc_why_set(why, RUC_EINVALID, "JSON: a %s has no JSON", luaL_typename(L, index));
+        return write_surreal(L, index, out, why);
     }
 }
 

@@ -45,6 +45,10 @@ int ruc_value_write(lua_State *L, int index, ruc_buf_t *out, ruc_why_t *why);
  * as what it is made of is many times as large. `error` is filled in. */
 json_t *ruc_value_parse(const char *text, size_t len, size_t flags, json_error_t *error);
 
+/* The length of a list: n when the keys of the table are exactly 1..n (and n > 0 or it is marked),
+ * else -1. Raw access; needs 3 slots; does not raise. */
+lua_Integer ruc_value_list_length(lua_State *L, int index);
+
 /* Marks the table on top of the stack as a list. */
 void ruc_value_mark_array(lua_State *L);
 

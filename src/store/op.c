@@ -87,6 +87,28 @@ static void pack_event(pack_t *pack, ruc_store_event_t *event)
     event->doc = pack_bytes(pack, event->doc, event->doc_len);
 }
 
+static void pack_replica(pack_t *pack, ruc_store_replica_t *replica)
+{
+    replica->id = pack_text(pack, replica->id);
+    replica->instance = pack_text(pack, replica->instance ? replica->instance : "");
+    replica->host = pack_text(pack, replica->host ? replica->host : "");
+    replica->name = pack_text(pack, replica->name ? replica->name : "");
+    replica->url = pack_text(pack, replica->url ? replica->url : "");
+    replica->roles = pack_text(pack, replica->roles ? replica->roles : "");
+    replica->version = pack_text(pack, replica->version ? replica->version : "");
+}
+
+static void pack_change(pack_t *pack, ruc_store_change_t *change)
+{
+    if (change->kind == RUC_CHANGE_ROW) {
+        pack_row(pack, &change->row);
+    } else if (change->kind == RUC_CHANGE_GONE) {
+        change->row.id = pack_text(pack, change->row.id);
+    } else {
+        pack_event(pack, &change->event);
+    }
+}
+
 static void pack_filter(pack_t *pack, ruc_store_filter_t *filter)
 {
     filter->state = pack_text(pack, filter->state);
@@ -127,6 +149,9 @@ static void pack_op(pack_t *pack, ruc__store_op_t *op)
     }
     if (op->filtered) {
         pack_filter(pack, &op->filter);
+    }
+    if (op->kind == RUC_OP_RENEW) {
+        pack_replica(pack, &op->self);
     }
     op->key = pack_text(pack, op->key);
     op->after = pack_text(pack, op->after);
@@ -220,6 +245,18 @@ static int check_filter(const ruc_store_filter_t *filter)
     return !filter->label == !filter->value ? 0 : RUC_EINVALID;
 }
 
+static int check_replica(const ruc_store_replica_t *self)
+{
+    const char *const texts[] = {self->host, self->name, self->url, self->roles, self->version};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (texts[i] && !is_text(texts[i], true)) {
+            return RUC_EINVALID;
+        }
+    }
+    return self->id && ruc_id_is_ulid(self->id) && is_text(self->instance, false) ? 0
+                                                                                  : RUC_EINVALID;
+}
+
 static int check_op(const ruc__store_op_t *op)
 {
     int rc = check_events(op->events, op->nevents);
@@ -232,11 +269,15 @@ static int check_op(const ruc__store_op_t *op)
     if (rc == 0 && op->filtered) {
         rc = check_filter(&op->filter);
     }
+    if (rc == 0 && op->kind == RUC_OP_RENEW) {
+        rc = op->lease_ms > 0 ? check_replica(&op->self) : RUC_EINVALID;
+    }
     if (rc < 0) {
         return rc;
     }
     bool fine = (!op->key || is_text(op->key, true)) && (!op->after || is_text(op->after, true));
-    bool keyed = op->kind == RUC_OP_GET || op->kind == RUC_OP_BY_NAME || op->kind == RUC_OP_REMOVE;
+    bool keyed = op->kind == RUC_OP_GET || op->kind == RUC_OP_BY_NAME ||
+                 op->kind == RUC_OP_REMOVE || op->kind == RUC_OP_LEAVE;
     return fine && (!keyed || op->key) ? 0 : RUC_EINVALID;
 }
 
@@ -321,16 +362,84 @@ int ruc__store_add_event(ruc__store_op_t *op, const ruc_store_event_t *event)
     return 0;
 }
 
+int ruc__store_add_change(ruc__store_op_t *op, const ruc_store_change_t *change)
+{
+    ruc_store_change_t copy = *change;
+    pack_t pack = {NULL, 0};
+    pack_change(&pack, &copy);
+    int rc = make_room(op, (void **)&op->changes, sizeof *op->changes, pack.used);
+    if (rc != 0) {
+        return rc;
+    }
+    pack = (pack_t){malloc(pack.used), 0};
+    if (!pack.base) {
+        return UV_ENOMEM;
+    }
+    copy = *change;
+    pack_change(&pack, &copy);
+    op->changes[op->n++] = copy;
+    return 0;
+}
+
+int ruc__store_add_rev(ruc__store_op_t *op, const char *id, uint64_t rev, int64_t beat_ms)
+{
+    ruc__store_rev_t one = {.rev = rev, .beat_ms = beat_ms};
+    if (strlen(id) >= sizeof one.id) {
+        return RUC_EINVALID;
+    }
+    memcpy(one.id, id, strlen(id) + 1);
+    int rc = make_room(op, (void **)&op->revs, sizeof *op->revs, sizeof one);
+    if (rc == 0) {
+        op->revs[op->n++] = one;
+    }
+    return rc;
+}
+
+int ruc__store_add_replica(ruc__store_op_t *op, const ruc_store_replica_t *replica)
+{
+    ruc_store_replica_t copy = *replica;
+    pack_t pack = {NULL, 0};
+    pack_replica(&pack, &copy);
+    int rc = make_room(op, (void **)&op->replicas, sizeof *op->replicas, pack.used);
+    if (rc != 0) {
+        return rc;
+    }
+    pack = (pack_t){malloc(pack.used), 0};
+    if (!pack.base) {
+        return UV_ENOMEM;
+    }
+    copy = *replica;
+    pack_replica(&pack, &copy);
+    op->replicas[op->n++] = copy;
+    return 0;
+}
+
+/* The first text of an element is at the address of its allocation. */
+static const char *base_of(const ruc__store_op_t *op, size_t at)
+{
+    if (op->changes) {
+        const ruc_store_change_t *change = &op->changes[at];
+        return change->kind == RUC_CHANGE_EVENT ? change->event.id : change->row.id;
+    }
+    return op->rows ? op->rows[at].id : op->found ? op->found[at].id : op->replicas[at].id;
+}
+
 void ruc__store_op_clear(ruc__store_op_t *op)
 {
-    for (size_t i = 0; i < op->n; i++) {
-        free((void *)(op->rows ? op->rows[i].id : op->found[i].id));
+    for (size_t i = 0; i < op->n && !op->revs; i++) {
+        free((void *)base_of(op, i));
     }
     free(op->rows);
     free(op->found);
+    free(op->changes);
+    free(op->revs);
+    free(op->replicas);
     free(op->why);
     op->rows = NULL;
     op->found = NULL;
+    op->changes = NULL;
+    op->revs = NULL;
+    op->replicas = NULL;
     op->why = NULL;
     op->n = op->cap = op->answer_bytes = 0;
     op->more = false;

@@ -17,6 +17,9 @@
 #include "store/op.h"
 
 #define PAGE_OF_LOAD 256
+#define PAGE_OF_REVS 1000
+#define PAGE_OF_CHANGES 1000
+#define REPLICAS_MAX 1000
 #define SLOW_MS 10000u /* an answer that takes longer makes the store not ready */
 
 struct ruc_store {
@@ -36,7 +39,7 @@ struct ruc_store {
     ruc_metric_t *errors;
 };
 
-static const ruc_store_ops_t *const backends[] = {&ruc__store_sqlite};
+static const ruc_store_ops_t *const backends[] = {&ruc__store_sqlite, &ruc__store_surreal};
 
 static const ruc_store_ops_t *find_backend(const char *kind)
 {
@@ -93,6 +96,10 @@ static int submit(ruc_store_t *store, ruc__store_op_t *question)
     int rc = ruc__store_op_copy(question, &op);
     if (rc < 0) {
         return rc;
+    }
+    if (store->ops->call_max > 0 && op->bytes > store->ops->call_max) {
+        ruc__store_op_free(op);
+        return RUC_ETOOBIG;
     }
     if (op->bytes > store->queue_bytes - store->bytes) {
         ruc__store_op_free(op);
@@ -221,6 +228,65 @@ int ruc_store_events(ruc_store_t *store, const char *engine, const char *after, 
                                             .arg = arg});
 }
 
+/* --- shared stores --- */
+
+bool ruc_store_shared(const ruc_store_t *store)
+{
+    return store->ops->shared;
+}
+
+static int submit_shared(ruc_store_t *store, ruc__store_op_t *question)
+{
+    return store->ops->shared ? submit(store, question) : RUC_EINVALID;
+}
+
+int ruc_store_changes(ruc_store_t *store, const char *since, ruc_store_changes_cb cb, void *arg)
+{
+    return submit_shared(store, &(ruc__store_op_t){.kind = RUC_OP_CHANGES,
+                                                   .after = since && since[0] ? since : NULL,
+                                                   .limit = PAGE_OF_CHANGES,
+                                                   .on_changes = cb,
+                                                   .arg = arg});
+}
+
+int ruc_store_revs(ruc_store_t *store, ruc_store_rev_cb each, ruc_store_cb done, void *arg)
+{
+    return submit_shared(store, &(ruc__store_op_t){.kind = RUC_OP_REVS,
+                                                   .limit = PAGE_OF_REVS,
+                                                   .each_rev = each,
+                                                   .done = done,
+                                                   .arg = arg});
+}
+
+int ruc_store_renew(ruc_store_t *store, const ruc_store_replica_t *self, int64_t lease_ms,
+                    ruc_store_replicas_cb cb, void *arg)
+{
+    return submit_shared(store, &(ruc__store_op_t){.kind = RUC_OP_RENEW,
+                                                   .self = *self,
+                                                   .lease_ms = lease_ms,
+                                                   .limit = REPLICAS_MAX,
+                                                   .on_replicas = cb,
+                                                   .arg = arg});
+}
+
+int ruc_store_leave(ruc_store_t *store, const char *id, const char *instance, ruc_store_cb cb,
+                    void *arg)
+{
+    return submit_shared(
+        store, &(ruc__store_op_t){
+                   .kind = RUC_OP_LEAVE, .key = id, .after = instance, .done = cb, .arg = arg});
+}
+
+unsigned ruc_store_emptied(const ruc_store_t *store)
+{
+    return store->ops->emptied ? store->ops->emptied(store->backend) : 0;
+}
+
+struct ruc_surreal *ruc_store_surreal(const ruc_store_t *store)
+{
+    return store->ops->surreal ? store->ops->surreal(store->backend) : NULL;
+}
+
 /* --- answers --- */
 
 /* Keeps the state of readiness; says the first failure of a row of them, and their end. */
@@ -228,7 +294,7 @@ static void note_outcome(ruc_store_t *store, const ruc__store_op_t *op)
 {
     ruc_metric_observe(store->seconds[op->kind],
                        (double)(ruc_clock_mono_ns() - op->started_ns) / 1e9);
-    if (op->rc == RUC_ESTORE || op->rc == UV_ENOMEM) {
+    if (op->rc == RUC_ESTORE || op->rc == RUC_EUNSURE || op->rc == UV_ENOMEM) {
         ruc_metric_add(store->errors, 1);
         store->failed++;
         if (!store->failing || op->why) {
@@ -248,7 +314,13 @@ static void note_outcome(ruc_store_t *store, const ruc__store_op_t *op)
 /* Hands a page of a load to its caller. True when the next page was asked for. */
 static bool load_goes_on(ruc_store_t *store, ruc__store_op_t *op)
 {
-    for (size_t i = 0; i < op->n; i++) {
+    const char *last = NULL;
+    for (size_t i = 0; i < op->n && op->revs; i++) {
+        last = op->revs[i].id;
+        op->each_rev(op->arg, last, op->revs[i].rev, op->revs[i].beat_ms);
+    }
+    for (size_t i = 0; i < op->n && op->rows; i++) {
+        last = op->rows[i].id;
         op->each(op->arg, &op->rows[i]);
     }
     if (op->rc < 0 || !op->more) {
@@ -258,11 +330,11 @@ static bool load_goes_on(ruc_store_t *store, ruc__store_op_t *op)
         op->rc = RUC_ECLOSED;
         return false;
     }
-    if (RUC_FAILS(op->n == 0 || strlen(op->rows[op->n - 1].id) >= sizeof op->place)) {
+    if (RUC_FAILS(!last || strlen(last) >= sizeof op->place)) {
         op->rc = RUC_ESTORE;
         return false;
     }
-    memcpy(op->place, op->rows[op->n - 1].id, strlen(op->rows[op->n - 1].id) + 1);
+    memcpy(op->place, last, strlen(last) + 1);
     ruc__store_op_clear(op);
     op->after = op->place;
     op->started_ns = ruc_clock_mono_ns();
@@ -280,7 +352,7 @@ void ruc__store_finish(ruc__store_op_t *op)
     if (ruc__store_writes(op->kind)) {
         RUC_FAILPOINT("store.answer");
     }
-    if (op->kind == RUC_OP_LOAD && load_goes_on(store, op)) {
+    if ((op->kind == RUC_OP_LOAD || op->kind == RUC_OP_REVS) && load_goes_on(store, op)) {
         return;
     }
     DL_DELETE(store->under_way, op);
@@ -290,6 +362,10 @@ void ruc__store_finish(ruc__store_op_t *op)
         op->on_rows(op->arg, op->rc, op->rows, op->n, op->more);
     } else if (op->on_events) {
         op->on_events(op->arg, op->rc, op->found, op->n, op->more);
+    } else if (op->on_changes) {
+        op->on_changes(op->arg, op->rc, op->changes, op->n, op->place_next, op->more);
+    } else if (op->on_replicas) {
+        op->on_replicas(op->arg, op->rc, op->now_ms, op->replicas, op->n);
     } else if (op->done) {
         op->done(op->arg, op->rc);
     }
@@ -316,8 +392,9 @@ int ruc_store_ready(ruc_store_t *store, ruc_why_t *why)
                                (unsigned long long)waited / 1000);
         }
     }
-    if (!store->failing) {
-        return 0;
+    int rc = store->ops->ready ? store->ops->ready(store->backend, why) : 0;
+    if (rc < 0 || !store->failing) {
+        return rc;
     }
     if (!store->probing) {
         ruc__store_op_t op = {.kind = RUC_OP_PROBE, .done = on_probe, .arg = store};

@@ -8,13 +8,18 @@
  *
  * All calls are asynchronous. A call either returns a negative code, and its callback is never
  * called, or returns 0, and its callback is called exactly once, on the loop thread, never from
- * inside the call. Callbacks come in the order of the calls. Everything given is copied before the
- * call returns; everything handed to a callback lives until the callback returns.
+ * inside the call. Callbacks come in the order of the calls (but for changes, renew and leave,
+ * which wait for nobody: a change may be seen by ruc_store_changes before its own callback).
+ * Everything given is copied before the call returns; everything handed to a callback lives until
+ * the callback returns.
  *
  * What any call may return:  RUC_EINVALID (a field is not as described here), RUC_ETOOBIG (a
  * document or list above its bound), RUC_EFULL (too much is waiting), RUC_ECLOSED, UV_ENOMEM.
  * What any callback may say: RUC_ESTORE (the store did not take it: disk full, database away; none
- * of the call's changes was made), and what is named at each call.
+ * of the call's changes was made), RUC_EUNSURE (a change of a store that servers share, whose
+ * answer was lost and could not be found out within 10 s: it was made, or will be, or not), and
+ * what is named at each call. A record that somebody edited by hand into nonsense is logged once
+ * with its id and left out of answers; asked for alone it is RUC_EINVALID.
  *
  * Loop thread only. */
 #ifndef RUC_STORE_STORE_H
@@ -80,9 +85,18 @@ typedef struct ruc_store_filter {
     const char *value; /* ... and the text it must have (needed when label is set) */
 } ruc_store_filter_t;
 
+struct ruc_http_client;
+struct ruc_surreal;
+
 typedef struct ruc_store_config {
-    const char *kind; /* "sqlite" */
+    const char *kind; /* "sqlite" or "surreal" */
     const char *path; /* sqlite: the file; made with mode 0600 when it is not there */
+    /* surreal: http://HOST:PORT or https://HOST:PORT, where everything is, who asks (user NULL: no
+     * sign-in), a PEM file of authorities (NULL: the system's). */
+    const char *url, *name_space, *database, *user, *password, *ca_file;
+    struct ruc_http_client
+        *client;        /* not used: the store has one of its own, which it closes last */
+    int64_t connect_ms; /* how long the opening waits for a database that is not there yet */
     /* Bounds; 0 means the default in brackets. */
     size_t events_per_engine; /* [1,000]  the oldest are dropped, a sixteenth at a time */
     size_t events_total;      /* [100,000] */
@@ -155,6 +169,72 @@ int ruc_store_events(ruc_store_t *store, const char *engine, const char *after, 
  * After a failure it asks the store again by itself (a small write, on each call), so that it
  * becomes ready without other work. */
 int ruc_store_ready(ruc_store_t *store, ruc_why_t *why);
+
+/* ---- stores that several servers share ---- */
+
+/* True when other servers may write to it too (SurrealDB). The calls below return RUC_EINVALID for
+ * a store that is not shared, but for ruc_store_emptied. */
+bool ruc_store_shared(const ruc_store_t *store);
+
+typedef enum { RUC_CHANGE_ROW, RUC_CHANGE_GONE, RUC_CHANGE_EVENT } ruc_store_change_kind_t;
+
+typedef struct ruc_store_change {
+    ruc_store_change_kind_t kind;
+    ruc_store_row_t row;     /* ROW: as it was written (beat_ms 0). GONE: its id only */
+    ruc_store_event_t event; /* EVENT */
+} ruc_store_change_t;
+
+typedef void (*ruc_store_changes_cb)(void *arg, int rc, const ruc_store_change_t *changes, size_t n,
+                                     const char *next, bool more);
+
+/* What was committed behind the place `since`, in the order of the commits; this server's own
+ * changes are among it. `next` (at most 63 bytes) is `since` for the next time; `more`: ask again
+ * at once. NULL or "": no changes, but the place behind which everything comes that is committed
+ * from now on. cb: RUC_ENOTFOUND when the store has no record of so old a place (it keeps an hour),
+ * or the place is another database's: read everything anew. */
+int ruc_store_changes(ruc_store_t *store, const char *since, ruc_store_changes_cb cb, void *arg);
+
+/* Hands id, revision and last heartbeat (wall milliseconds, 0: none) of every row to `each` in the
+ * order of ids, as ruc_store_load does. */
+typedef void (*ruc_store_rev_cb)(void *arg, const char *id, uint64_t rev, int64_t beat_ms);
+int ruc_store_revs(ruc_store_t *store, ruc_store_rev_cb each, ruc_store_cb done, void *arg);
+
+/* A server on this store. Texts as in a row: NULL comes back as "". */
+typedef struct ruc_store_replica {
+    const char *id;       /* a ULID, the same over restarts (of one state directory) */
+    const char *instance; /* of the process: a UUID */
+    const char *host;     /* which machine, boot and pid namespace: opaque */
+    const char *name;     /* of the machine, for people */
+    const char *url;      /* where the others reach it */
+    const char *roles;    /* "server,monitor" */
+    const char *version;  /* of rucat */
+    int64_t left_ms;      /* answers: of its lease, on the database's clock; negative: over since */
+} ruc_store_replica_t;
+
+typedef void (*ruc_store_replicas_cb)(void *arg, int rc, int64_t now_ms,
+                                      const ruc_store_replica_t *replicas, size_t n);
+
+/* Writes self's lease (from now, for `lease_ms`, both on the database's clock) and answers with all
+ * replicas, itself among them, and the database's clock (wall milliseconds). Replicas whose lease
+ * has been over for a day are removed. cb: RUC_ECONFLICT when another process (instance) holds a
+ * lease of the same id that is not over. */
+int ruc_store_renew(ruc_store_t *store, const ruc_store_replica_t *self, int64_t lease_ms,
+                    ruc_store_replicas_cb cb, void *arg);
+
+/* Ends the lease of that id and instance at once: the server is going. */
+int ruc_store_leave(ruc_store_t *store, const char *id, const char *instance, ruc_store_cb cb,
+                    void *arg);
+
+/* How many times this store was found without a schema, and one was made: 1 after an opening that
+ * found nothing, one more each time that the database came back empty or exchanged. */
+unsigned ruc_store_emptied(const ruc_store_t *store);
+
+/* The connection of a SurrealDB store (store/surreal_client.h), for queries of one's own; NULL for
+ * another kind. Borrowed; it lives as long as the store. */
+struct ruc_surreal *ruc_store_surreal(const ruc_store_t *store);
+
+/* The tables of a SurrealDB store as SurrealQL, with a word on users and rights. Static memory. */
+const char *ruc_store_schema(void);
 
 /* How many calls wait for their answer. */
 size_t ruc_store_pending(const ruc_store_t *store);

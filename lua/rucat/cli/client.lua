@@ -102,7 +102,7 @@ function client.problem(answer)
   local words = type(problem.detail) == "string" and problem.detail or problem.title
   local lines = { type(words) == "string" and words or ("the answer was " .. answer.status) }
   for _, item in ipairs(type(problem.errors) == "table" and problem.errors or {}) do
-    if type(item) == "table" then
+    if type(item) == "table" and not lines[1]:find(tostring(item.message), 1, true) then -- not twice
       local field = type(item.field) == "string" and item.field ~= "" and item.field .. ": " or ""
       lines[#lines + 1] = ("  %s%s"):format(field, tostring(item.message))
     end
@@ -130,6 +130,11 @@ function client:call(method, path, body, timeout)
   end
   if answer.status < 200 or answer.status > 299 then
     client.refuse(answer, path)
+  end
+  local stale = answer.headers["x-rucat-stale"]
+  if stale and not self.said_stale then
+    self.said_stale = true
+    io.stderr:write(("rucat: the server's store does not answer: this is as it was %s s ago\n"):format(stale))
   end
   return answer
 end

@@ -14,7 +14,7 @@ local wait = require("rucat.cli.wait")
 local commands = {
   order = {
     "create", "list", "get", "start", "stop", "restart", "delete", "wait", "logs", "events", "top",
-    "connect", "reload", "try", "completion",
+    "connect", "replicas", "reload", "try", "completion",
   },
 }
 
@@ -115,18 +115,18 @@ end
 -- ---- start, stop, restart, delete, wait ----
 
 -- A command that asks for a change and, with --wait, waits for `goal`.
-local function verb(about, request, word, goal)
+local function verb(about, request, word, goal, more)
   return {
     about = about,
     positional = { "ENGINE" },
-    options = with_wait({}),
+    options = with_wait(more or {}),
     run = function(server, given)
       local options = { seen = true, to_stderr = given.output }
       if request == "restart" and given.wait then
         options.after_epoch = server:json("GET", client.path(given.ENGINE)).epoch
       end
       local method = request and "POST" or "DELETE"
-      local path = client.path(given.ENGINE, request and "/" .. request)
+      local path = client.path(given.ENGINE, request and "/" .. request) .. (given.force and "?force=true" or "")
       local answer = server:call(method, path)
       local engine = answer.body ~= "" and server:decode(answer) or { name = given.ENGINE }
       if given.wait then
@@ -141,10 +141,14 @@ local function verb(about, request, word, goal)
   }
 end
 
+local function by_force()
+  return { { "--force", about = "also when its host is lost (HostLost): the driver there is given up" } }
+end
+
 commands.start = verb("start an engine that is stopped", "start", "starting", "Running")
-commands.stop = verb("stop an engine", "stop", "stopping", "Stopped")
+commands.stop = verb("stop an engine", "stop", "stopping", "Stopped", by_force())
 commands.restart = verb("stop an engine and start it anew", "restart", "restarting", "Running")
-commands.delete = verb("stop an engine and remove all it had", nil, "deleting", "Deleted")
+commands.delete = verb("stop an engine and remove all it had", nil, "deleting", "Deleted", by_force())
 
 commands.wait = {
   about = "wait until an engine is Running, Stopped or Deleted",
@@ -219,7 +223,14 @@ function commands.connect.run(server, given)
   end
 end
 
--- ---- reload ----
+-- ---- replicas, reload ----
+
+commands.replicas = { about = "list the servers that share the store" }
+
+function commands.replicas.run(server, given)
+  local answer = server:json("GET", "/v1/admin/replicas")
+  io.write(given.output and json.text(answer.replicas) or show.replicas(answer.replicas))
+end
 
 commands.reload = { about = "have the server read its scripts and configuration anew" }
 

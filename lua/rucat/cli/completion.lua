@@ -9,7 +9,10 @@ local OTHERS = {
   { "serve", "run the server", "-c --config --mode --listen --role --state-dir -h --help" },
   { "console", "a shell inside the server", "-s -e -h --help" },
   { "run", "run a Lua script", "-h --help" },
+  { "store", "copy all from one store to another",
+    "--from --to --overwrite --user --password-file --namespace --database --ca-file -c --config -o -h --help" },
   { "check", "check configuration and scripts", "-c --config --strict --try -h --help" },
+  { "schema", "print the tables in SurrealDB", "" },
   { "version", "print the version", "" },
 }
 
@@ -64,6 +67,7 @@ _rucat() {
     done
     case $before in
     -o | --output) COMPREPLY=($(compgen -W json -- "$word")); return ;;
+    --from | --to | --password-file | --ca-file) COMPREPLY=($(compgen -f -- "$word")); return ;;
     -f | --file | --token-file | -c | --config)
         case $command:$before in
         logs:-f | events:-f) ;;
@@ -83,6 +87,7 @@ _rucat() {
         completion) COMPREPLY=($(compgen -W "bash zsh" -- "$word")) ;;
         try) COMPREPLY=($(compgen -f -- "$word")) ;;
         run) COMPREPLY=($(compgen -f -- "$word")) ;;
+        store) COMPREPLY=($(compgen -W copy -- "$word")) ;;
         esac
     fi
 }

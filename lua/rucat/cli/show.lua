@@ -40,6 +40,20 @@ function show.list(engines)
   return text.table(rows, show.painter(rows))
 end
 
+-- The servers on a store. LEASE is how long it still holds, or since when it is over.
+function show.replicas(replicas)
+  local rows = { { "REPLICA", "HOST", "URL", "ROLES", "VERSION", "ENGINES", "LEASE" } }
+  for _, one in ipairs(type(replicas) == "table" and replicas or {}) do
+    local left, roles = text.given(one.left), type(one.roles) == "table" and one.roles or {}
+    rows[#rows + 1] = {
+      cell(one.id), cell(one.name), cell(one.url), cell(table.concat(roles, ",")), cell(one.version),
+      cell(one.engines),
+      not left and "-" or one.alive and ("%.0fs"):format(math.max(0, left)) or "over for " .. text.age(-left),
+    }
+  end
+  return text.table(rows, show.painter(rows))
+end
+
 -- "2026-11-23T01:02:03.456Z (5m ago)"
 local function moment(at)
   local since = text.since(at)
@@ -150,6 +164,7 @@ function show.engine(engine, events)
   line("Endpoint", engine.endpoint)
   line("UI", engine.ui)
   line("Owner", engine.owner)
+  line("Keeper", engine.keeper)
   line("Epoch", engine.epoch)
   line("Restarts", engine.restarts)
   line("Next start", moment(engine.next_start_at))
