@@ -5,44 +5,17 @@
 
 package.path = "spec/?.lua;" .. package.path
 local fault_proxy = require("support.fault_proxy")
+local figures = require("support.figures")
 local server = require("support.server")
 local surreal = require("support.surreal")
 
-local ENGINES = math.tointeger(tonumber(os.getenv("ENGINES") or 1000))
-local rows = {}
+local row, workers, cpu = figures.row, figures.workers, figures.cpu
 
-local function row(what, measured, target)
-  rows[#rows + 1] = ("| %s | %s | %s |"):format(what, measured, target or "")
-  print(rows[#rows])
-end
+local ENGINES = math.tointeger(tonumber(os.getenv("ENGINES") or 1000))
 
 local function median(list)
   table.sort(list)
   return list[(#list + 1) // 2]
-end
-
--- CPU seconds that a process has used.
-local function cpu(pid)
-  local text = server.read("/proc/" .. pid .. "/stat"):match("^.*%) (.*)$")
-  local fields = {}
-  for word in text:gmatch("%S+") do
-    fields[#fields + 1] = word
-  end
-  return (tonumber(fields[12]) + tonumber(fields[13])) / 100
-end
-
-local function workers(n, fn)
-  local left, failed = n, nil
-  for i = 1, n do
-    rucat.timer.after(0, function()
-      local fine, why = xpcall(fn, debug.traceback, i)
-      left, failed = left - 1, failed or not fine and why
-    end)
-  end
-  while left > 0 do
-    rucat.timer.sleep(0.01)
-  end
-  assert(not failed, failed)
 end
 
 -- What the endpoints of external engines lead to: something that accepts.

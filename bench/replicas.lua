@@ -3,52 +3,27 @@
 -- Names: takeover, rest; without one all of them. ENGINES=N, LEASE=SECONDS.
 
 package.path = "spec/?.lua;" .. package.path
+local figures = require("support.figures")
 local server = require("support.server")
 local replicas = require("support.replicas")
+
+local row, cpu = figures.row, figures.cpu
 
 local N = math.tointeger(tonumber(os.getenv("ENGINES") or 1000))
 local LEASE = tonumber(os.getenv("LEASE") or 15)
 local TRACED = server.build .. "/fixtures/traced"
 
-local TEMPLATE = [[
-return { submit = function(e, ctx)
-  return { argv = { e.config.program, "run", ctx.dir, e.id }, ready = { log = "^ready" },
-           stop = { signal = "TERM", grace = 5 } }
-end }]]
-
-local function row(what, measured, target)
-  print(("| %s | %s | %s |"):format(what, measured, target or ""))
-end
-
--- Seconds of CPU that a process has used.
-local function cpu(pid)
-  local stat = server.read("/proc/" .. pid .. "/stat"):match("%) (.*)")
-  local fields = {}
-  for word in stat:gmatch("%S+") do
-    fields[#fields + 1] = word
-  end
-  return (tonumber(fields[12]) + tonumber(fields[13])) / 100
-end
-
 -- Two replicas with a lease as it is by default, the first of which keeps N engines that run.
 local function two()
   local cluster = replicas.start(0)
   local options = { config = { monitor = { interval = 10, lease = LEASE }, limits = { starts = 64 } },
-                    scripts = { ["templates/light_local.lua"] = TEMPLATE } }
+                    scripts = { ["templates/light_local.lua"] = figures.TEMPLATE } }
   local a, b = cluster:add(options), cluster:add(options)
-  local left, failed = 8, nil
-  for w = 1, 8 do
-    rucat.timer.after(0, function()
-      local fine, why = pcall(function()
-        for i = w, N, 8 do
-          a:create({ name = "e" .. i, type = "light", config = { program = TRACED } })
-        end
-      end)
-      left, failed = left - 1, failed or not fine and why
-    end)
-  end
-  server.eventually(function() return left == 0 end, 300, "the creates")
-  assert(not failed, failed)
+  figures.workers(8, function(w)
+    for i = w, N, 8 do
+      a:create({ name = "e" .. i, type = "light", config = { program = TRACED } })
+    end
+  end)
   server.eventually(function()
     local list = cluster.db:ask("SELECT count() FROM engine WHERE state = 'Running' GROUP ALL")
     return list[1] and list[1].count == N, list[1] and list[1].count

@@ -3,30 +3,13 @@
 -- Names: reattach, helper, cycles, bomb, idle, crash, storm; without one all of them. CYCLES=N, ENGINES=N.
 
 package.path = "spec/?.lua;" .. package.path
+local figures = require("support.figures")
 local server = require("support.server")
 local ladder = require("support.ladder")
 
+local row, workers = figures.row, figures.workers
+
 local TRACED = server.build .. "/fixtures/traced"
-local rows = {}
-
-local function row(what, measured, target)
-  rows[#rows + 1] = ("| %s | %s | %s |"):format(what, measured, target or "")
-  print(rows[#rows])
-end
-
-local function workers(n, fn)
-  local left, failed = n, nil
-  for i = 1, n do
-    rucat.timer.after(0, function()
-      local fine, why = xpcall(fn, debug.traceback, i)
-      left, failed = left - 1, failed or not fine and why
-    end)
-  end
-  while left > 0 do
-    rucat.timer.sleep(0.01)
-  end
-  assert(not failed, failed)
-end
 
 local function field(pid, file, name)
   local text = server.read(("/proc/%s/%s"):format(pid, file)) or ""
@@ -39,11 +22,7 @@ local function percentile(list, p)
 end
 
 local SCRIPTS = {
-  ["templates/light_local.lua"] = [[
-return { submit = function(e, ctx)
-  return { argv = { e.config.program, "run", ctx.dir, e.id }, ready = { log = "^ready" },
-           stop = { signal = "TERM", grace = 5 } }
-end }]],
+  ["templates/light_local.lua"] = figures.TEMPLATE,
   ["policies/restart.lua"] = "return function() return { restart = true, delay = 0 } end",
 }
 
