@@ -38,6 +38,7 @@ static struct store {
     ruc_store_change_t changes[16];
     size_t change_count;
     bool place_lost, away;
+    uint64_t slow_ms; /* how long an answer takes */
     unsigned emptied;
     int polls, reads, updates;
     int update_rc;
@@ -92,7 +93,7 @@ static int later(const answer_t *what)
     *a = *what;
     uv_timer_init(&loop, &a->timer);
     a->timer.data = a;
-    return uv_timer_start(&a->timer, answer_now, 0, 0);
+    return uv_timer_start(&a->timer, answer_now, db.slow_ms, 0);
 }
 
 bool ruc_store_shared(const ruc_store_t *store)
@@ -292,7 +293,8 @@ static int open_feed(void **state)
     events[0] = '\0';
     uv_loop_init(&loop);
     table = ruc_table_new((ruc_store_t *)&db, 100);
-    ruc_feed_config_t config = {.poll_ms = 1, .resync_ms = 3600000, .changed = on_fresh};
+    ruc_feed_config_t config = {
+        .poll_ms = 1, .resync_ms = 3600000, .stale_ms = 200, .changed = on_fresh};
     feed = ruc_feed_new(&loop, table, &config);
     put(A, "a", 3, "first");
     assert_int_equal(ruc_feed_open(feed, on_loaded, NULL), 0);
@@ -434,6 +436,19 @@ static void while_the_store_is_away_nothing_is_fresh(void **state)
     assert_int_equal(fresh_count, before + 1);
 }
 
+static void who_waits_behind_a_slow_answer_hears_that_it_is_there(void **state)
+{
+    (void)state;
+    polls(1);
+    int before = fresh_count;
+    db.slow_ms = 400; /* nothing fails: it is only not fresh for a while */
+    polls(2);
+    db.slow_ms = 0;
+    polls(2);
+    assert_true(ruc_feed_fresh(feed));
+    assert_true(fresh_count > before);
+}
+
 static void a_database_that_is_empty_gets_back_what_is_known(void **state)
 {
     (void)state;
@@ -512,6 +527,7 @@ int main(void)
         T(events_come_in_the_order_of_their_ids_and_once),
         T(what_was_missed_is_found_by_comparing),
         T(while_the_store_is_away_nothing_is_fresh),
+        T(who_waits_behind_a_slow_answer_hears_that_it_is_there),
         T(a_database_that_is_empty_gets_back_what_is_known),
         T(who_loses_a_race_knows_what_the_winner_wrote),
         T(the_feed_says_it_before_the_store_has_answered),

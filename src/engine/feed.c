@@ -61,6 +61,15 @@ static void set_fresh(ruc_feed_t *feed, bool fresh)
     }
 }
 
+/* All is known as it was when the poll was sent. One that took long was not fresh meanwhile,
+ * without anybody being told: what waited for it must hear that it goes on. */
+static void take_fresh(ruc_feed_t *feed)
+{
+    feed->fresh = ruc_feed_fresh(feed);
+    feed->fresh_ms = feed->asked_ms;
+    set_fresh(feed, true);
+}
+
 /* ---- the end ---- */
 
 static void drop_items(item_t **items)
@@ -322,8 +331,7 @@ static void polled(void *arg, int rc, const ruc_store_change_t *changes, size_t 
     if (!more) {
         ruc__held_release(&feed->held, feed->table, false);
         if (feed->compared_ms != 0) {
-            feed->fresh_ms = feed->asked_ms;
-            set_fresh(feed, true);
+            take_fresh(feed);
         }
     }
     after_step(feed, more || feed->compared_ms == 0 ? 0 : feed->config.poll_ms);
@@ -386,6 +394,9 @@ int ruc_feed_open(ruc_feed_t *feed, ruc_store_cb loaded, void *arg)
 static uint64_t patience(const ruc_feed_t *feed)
 {
     uint64_t polls = 8 * feed->config.poll_ms;
+    if (feed->config.stale_ms > 0) {
+        return feed->config.stale_ms;
+    }
     return polls > STALE_MS ? polls : STALE_MS;
 }
 

@@ -23,6 +23,7 @@ typedef struct ruc_feed ruc_feed_t;
 
 typedef struct ruc_feed_config {
     uint64_t poll_ms, resync_ms;
+    uint64_t stale_ms; /* longer without an answer is not fresh; 0: 2 s or eight polls */
     /* The feed has become fresh, or is not any more. May be NULL. */
     void (*changed)(void *arg, bool fresh);
     void *arg;
